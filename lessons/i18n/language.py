@@ -93,7 +93,7 @@ def localized(text: str) -> str:
 def _localized(text: str) -> str:
     if not isinstance(text, Wording):
         return text
-    pattern, facts, many = text.pattern
+    pattern, facts, many = text.pattern.text, text.pattern.facts, text.pattern.many
     said = {name: _localized(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
     if not pattern:
         return Wording("".join(map(str, said.values())), Pattern("", said))

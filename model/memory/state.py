@@ -54,7 +54,7 @@ class Change(NamedTuple):
     new: Any
 
 
-class TableType(NamedTuple):
+class TableType(msgspec.Struct, frozen=True):
     """How a table is declared: its name in changes and JSON, and the types of its keys and values."""
 
     name: str

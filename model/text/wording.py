@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from string import Formatter
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+import msgspec
 
 CAPITAL: Final = "capital"
 """A format for phrases: with a capital letter."""
 
 
-class Pattern(NamedTuple):
+class Pattern(msgspec.Struct, frozen=True):
     """How a phrase is put together."""
 
     text: str
@@ -67,11 +69,11 @@ def begins_with_a_word(fact: object) -> bool:
     """Whether a fact is a phrase that begins with a word of the language: names stay as they are."""
     if not isinstance(fact, Wording):
         return False
-    text, facts, _ = fact.pattern
-    if not text:
-        return any(begins_with_a_word(one) for one in list(facts.values())[:1])
-    before, name, _, _ = next(iter(Formatter().parse(text)))
-    return bool(before) or begins_with_a_word(facts.get(name or ""))
+    pattern = fact.pattern
+    if not pattern.text:
+        return any(begins_with_a_word(one) for one in list(pattern.facts.values())[:1])
+    before, name, _, _ = next(iter(Formatter().parse(pattern.text)))
+    return bool(before) or begins_with_a_word(pattern.facts.get(name or ""))
 
 
 def filled(text: str, facts: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ Nothing is said by colour alone, nothing is cut off, and where the output is no 
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
@@ -54,7 +55,7 @@ class Printer(Console):
     def render(self, renderable: "RenderableType", options: "ConsoleOptions | None" = None) -> "Iterable[Segment]":
         """What is to be written, piece by piece."""
         for segment in super().render(renderable, options):
-            if segment.control or not CARRIED_OUT.search(segment.text):
+            if segment.control or not re.search(CARRIED_OUT, segment.text):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)

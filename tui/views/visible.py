@@ -13,8 +13,8 @@ from typing import Any, Final, TextIO, cast
 
 from model.text.words import HIDDEN
 
-CARRIED_OUT: Final = re.compile(rf"(?!\r?\n){HIDDEN.pattern}")
-"""Not the end of a line."""
+CARRIED_OUT: Final = rf"(?!\r?\n){HIDDEN.pattern}"
+"""Regular expression of such a character; not the end of a line."""
 
 
 def visible(text: str) -> str:
@@ -23,7 +23,7 @@ def visible(text: str) -> str:
     >>> visible("a\x1b]0;x\x07\tb\u202e\n")
     'a\\x1b]0;x\\x07\tb\\u202e\n'
     """
-    return CARRIED_OUT.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return re.sub(CARRIED_OUT, lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 class VisibleStream:
@@ -67,6 +67,6 @@ def write_json(encoded: bytes) -> None:
     r"""JSON and a newline on standard output; in its strings what a terminal would carry out is written as `\u009b`."""
     import json  # takes longer to load than all else here
 
-    text = CARRIED_OUT.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode())
+    text = re.sub(CARRIED_OUT, lambda found: json.dumps(found.group())[1:-1], encoded.decode())
     sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.flush()

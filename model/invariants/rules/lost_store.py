@@ -9,7 +9,9 @@ entries: once one entry leads to the new frame that may be written, before the n
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import frame as name_of
@@ -32,7 +34,7 @@ LOST_STORE: Final = Invariant(
 )
 
 
-class LostByte(NamedTuple):
+class LostByte(msgspec.Struct, frozen=True):
     """A page that has moved, and does not hold what it held before."""
 
     page: str
