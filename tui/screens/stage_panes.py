@@ -6,8 +6,9 @@ from operator import is_
 
 from msgspec.structs import replace
 from textual.app import ComposeResult
-from textual.containers import Container
+from textual.geometry import Region
 from textual.screen import Screen
+from textual.strip import Strip
 
 from lessons.i18n.language import tr
 from tui.drivers.driver import Driver
@@ -33,17 +34,13 @@ from tui.views.shown_state import ShownState, follow, marks
 from tui.views.verdict import alarms, captions, is_muted, rules, severities, verdict
 from tui.views.verdict import worst as worst_first
 from tui.widgets.bar import Bar
-from tui.widgets.ground import Ground
+from tui.widgets.ground import Ground, blank_lines
 from tui.widgets.line_pane import LinePane
 from tui.widgets.picture_pane import PicturePane
 from tui.widgets.tail import Tail
 
 
-class Body(Ground, Container):
-    """What the panes stand on."""
-
-
-class StagePanes(Ground, Screen[None]):
+class StagePanes(Screen[None]):
     """Shows a driver's picture in the panes that there is room for."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
@@ -63,7 +60,7 @@ class StagePanes(Ground, Screen[None]):
         """The pane in sight where there is room for one: as a picture, and as lists."""
         self.drawing = PicturePanes(driver)
         self.scene = self._scene()
-        self.body = Body(id="body")
+        self.body = Ground(id="body")
         self.panes: dict[str, LinePane] = {}
         self._row_heights = ""
         """The heights of the panes' rows, as they are set; empty: as the style sheet has them."""
@@ -99,6 +96,10 @@ class StagePanes(Ground, Screen[None]):
                 if name not in lists or not self.pictured:
                     yield self.panes[name]
         yield self.panes["foot"]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Nothing but what the panes leave free."""
+        return blank_lines(self, crop)
 
     def _set_size_classes(self) -> None:
         """What the breakpoints are about to set: known before the first layout, so that there is only one."""
