@@ -284,3 +284,15 @@ def test_a_huge_page_that_an_overflow_frees_under_its_mapping_is_unmapped_all_th
     play.do("put r0")
     assert head not in play.state.folios
     assert play.do("munmap p0 m") == "ok"
+
+
+def test_truncation_waits_for_a_fault_on_another_page_of_the_mapping() -> None:
+    """hugetlb_unmap_file_folio() waits for the VMA's lock (fs/hugetlbfs/inode.c); hugetlb_vmdelete_list() does not."""
+    play = Play("set hugetlb 4\nset cpus 2", "process p0\nmemfd f 1024 hugetlb\nmmap p0 m memfd:f shared rw 1024")
+    play.do("write p0 m+512 1\nbegin fault write p0 m+0 2")
+    while ("hugetlb_vma_lock", f"p0:{play.state.labels['p0', 'm'].start}") not in play.state.locks:
+        play.do("step fault 1")
+    assert play.do("begin cut cpu=1 truncate f 512\nfinish cut").startswith("blocked on hugetlb_vma_lock")
+    assert play.do("finish fault") == "ok"
+    assert play.do("finish cut") == "ok"
+    assert holds(play, "absent p0 m+512 and not broken splat")

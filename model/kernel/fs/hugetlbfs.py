@@ -119,6 +119,8 @@ class hugetlb_vmdelete_list(Procedure):
     """The VMA whose lock is ours."""
     head: int = -1
     """Only entries that map this page, and their VMA's lock is waited for: hugetlb_unmap_file_folio()."""
+    awaited: tuple[str, int] | None = None
+    """The VMA whose lock somebody else has: its process and start."""
 
     @step
     def i_mmap_lock_write(self, tx: Transaction) -> Outcome:
@@ -135,14 +137,23 @@ class hugetlb_vmdelete_list(Procedure):
         while self.visited < len(places):
             mm, start = places[self.visited]
             vma = linked_vma(tx, mm, start)
-            low, high = max(self.first, vma.pgoff), min(self.end, vma.pgoff + vma.pages)
-            shift = vma.start - vma.pgoff
-            if low < high and self.is_meant(tx, mm, low + shift) and self.lock(tx, mm, vma):
-                self.visited += 1
-                unmap = unmap_hugepage_range(mm=mm, vmas=(vma,), start=low + shift, end=high + shift)
-                return call(unmap, then=hugetlb_vmdelete_list.next_vma)
+            if (unmap := self.unmap(tx, mm, vma)) is not None:
+                if self.lock(tx, mm, vma):
+                    self.visited += 1
+                    return call(unmap, then=hugetlb_vmdelete_list.next_vma)
+                if self.head >= 0:
+                    self.awaited = mm, vma.start
+                    return None
             self.visited += 1
         return None
+
+    def unmap(self, mem: Memory, mm: str, vma: Vma) -> Procedure | None:
+        """What unmaps the part of the range that a VMA has; None if it has none, or not the page that is meant."""
+        low, high = max(self.first, vma.pgoff), min(self.end, vma.pgoff + vma.pages)
+        shift = vma.start - vma.pgoff
+        if low >= high or not self.is_meant(mem, mm, low + shift):
+            return None
+        return unmap_hugepage_range(mm=mm, vmas=(vma,), start=low + shift, end=high + shift)
 
     def is_meant(self, mem: Memory, mm: str, vpn: int) -> bool:
         """Whether the entry there maps the page, if one page is meant (hugetlb_vma_maps_pfn)."""
@@ -162,7 +173,7 @@ class hugetlb_vmdelete_list(Procedure):
     def i_mmap_unlock_write(self, tx: Transaction) -> Outcome:
         """Unlock."""
         up_write(tx, "i_mmap_rwsem", self.file)
-        return done()
+        return None if self.awaited else done()
 
 
 class remove_inode_hugepages(Procedure):
@@ -240,7 +251,30 @@ class remove_inode_hugepages(Procedure):
 class hugetlb_unmap_file_folio(hugetlb_vmdelete_list):
     """Unmap one page of a file from everybody; the caller holds the fault mutex, so nobody maps it again.
 
-    No fault can be half-way with its VMA locked: it would hold the mutex.
+    A fault on another page may have the VMA's lock: it is waited for, in the order in which locks are taken.
     """
 
     source: ClassVar[str] = "fs/hugetlbfs/inode.c: hugetlb_unmap_file_folio"
+
+    @step
+    def hugetlb_vma_lock_write(self, tx: Transaction) -> Outcome:
+        """Wait for the VMA's lock, now that the file's mappings are not locked."""
+        assert self.awaited is not None
+        mm, start = self.awaited
+        if (wait := down_write(tx, VMA_LOCK, f"{mm}:{start}")) is not None:
+            return wait
+        self.vma_lock = f"{mm}:{start}"
+        return None
+
+    @step
+    def i_mmap_lock_again(self, tx: Transaction) -> Outcome:
+        """Then lock the mappings again. If the VMA still maps the page, unmap it; then look from the beginning."""
+        if (wait := down_write(tx, "i_mmap_rwsem", self.file)) is not None:
+            return wait
+        assert self.awaited is not None
+        here, self.awaited, self.visited = self.awaited, None, 0
+        if here in tx.files[self.file].i_mmap:
+            unmap = self.unmap(tx, here[0], linked_vma(tx, *here))
+            if unmap is not None:
+                return call(unmap, then=hugetlb_vmdelete_list.next_vma)
+        return goto(hugetlb_vmdelete_list.next_vma)
