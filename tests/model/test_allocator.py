@@ -2,7 +2,8 @@
 
 import pytest
 
-from model.kernel.mm.free_list import NOT_FROM_HERE
+from model.kernel.mm.free_list import NOT_FROM_HERE, give, members, take
+from model.memory.state import Transaction
 from model.script.parser import parse
 from model.script.runner import Runner
 from model.search.bfs import Search, explore
@@ -150,3 +151,14 @@ def test_what_cannot_be_taken_is_an_error() -> None:
     assert "nothing is open there" in account.outcome.message
     with pytest.raises(ScriptError, match="frame numbers"):
         parse(begun + "step W taking=x\n")
+
+
+@pytest.mark.parametrize("allocator", ["lifo", "fifo", "any"])
+def test_what_is_freed_twice_is_on_the_list_once(allocator: str) -> None:
+    tx = Transaction(run("process p0\n", allocator).context.state)
+    for pfn in (7, 8, 7, 9, 8, 9):
+        give(tx, tx.free, "free_head", pfn)
+    free = members(tx, tx.free, "free_head")
+    assert sorted(free) == [7, 8, 9]
+    if allocator != "any":
+        assert [take(tx, tx.free, "free_head", None) for _ in range(4)] == [*free, None]

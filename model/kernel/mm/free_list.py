@@ -22,7 +22,13 @@ Links = TableView[int, int]
 
 
 def give(tx: Transaction, links: Links, head: str, pfn: int) -> None:
-    """Put a page on the list whose first one stands in counter `head`."""
+    """Put a page on the list whose first one stands in counter `head`.
+
+    One that is on it already, freed twice under a count that has run over, stays where it is: "list_add double add"
+    (lib/list_debug.c, CONFIG_LIST_HARDENED).
+    """
+    if pfn in links:
+        return
     first = tx.counters.get(head)
     how = setting(tx, "allocator")
     if first is None or how == "lifo":
