@@ -13,9 +13,14 @@ PTRS_PER_TABLE: Final = 1 << TABLE_SHIFT
 
 
 def leaf_entry(mem: Memory, mm: str, vpn: int) -> Pte | None:
-    """The entry that maps a page; a PMD's is taken for this one page. None where nothing is mapped."""
+    """The entry that maps a page; a PMD's is taken for this one page. None where nothing is mapped.
+
+    What stands in place of a huge entry of hugetlb, a marker, is one for each of its pages.
+    """
     pte = mem.ptes.get((mm, vpn))
     if pte is not None:
         return pte
     block = mem.tables.get((mm, PMD, vpn >> TABLE_SHIFT))
+    if block is not None and block.kind == "marker":
+        return block
     return Pte(block.pfn + vpn % PTRS_PER_TABLE, block.bits) if block is not None and block.huge else None

@@ -12,6 +12,7 @@ import msgspec
 
 from model.memory.flags import (
     PAGE_POISONED,
+    PAGE_PSE,
     PAGE_SWP_EXCLUSIVE,
     PAGE_UFFD_WP,
 )
@@ -160,7 +161,8 @@ class Observer:
         """Frame and flags of one entry: `w d x f n u s H e`."""
         frame = page_frame(state, pte.pfn)
         if not pte.present:
-            return self.frame_name(state, pte), "e" if pte.kind == "swap" and pte.bits & PAGE_SWP_EXCLUSIVE else ""
+            exclusive = pte.kind == "swap" and pte.bits & PAGE_SWP_EXCLUSIVE
+            return self.frame_name(state, pte), "e" if exclusive else "H" if pte.huge else ""
         normal = not pte.special and frame.kind != "zero"
         flags = (
             ("w", pte.writable),
@@ -232,13 +234,20 @@ class Observer:
 
 
 def entries_in_arena(state: State, arena: int) -> Iterator[tuple[tuple[str, int], Pte]]:
-    """Every entry of the arena by process and page; one of 2 MiB stands at its first page."""
+    """Every entry of the arena by process and page; one of 2 MiB stands at its first page.
+
+    The poison marker of a huge page is told apart from that of a small one: no file of the kernel shows it.
+    """
     for (process, vpn), pte in state.ptes.items():
         if 0 <= vpn - arena < ARENA_PAGES:
             yield (process, vpn), pte
     for (process, level, index), entry in state.tables.items():
-        if level == PMD and entry.huge and 0 <= (index << TABLE_SHIFT) - arena < ARENA_PAGES:
-            yield (process, index << TABLE_SHIFT), entry
+        if (
+            level == PMD
+            and (entry.huge or entry.kind == "marker")
+            and 0 <= (index << TABLE_SHIFT) - arena < ARENA_PAGES
+        ):
+            yield (process, index << TABLE_SHIFT), entry.with_bits(PAGE_PSE) if entry.bits & PAGE_POISONED else entry
 
 
 def _in_use(frame: Frame | None) -> bool:

@@ -11,6 +11,8 @@ UNKNOWN: Final = "?"
 HUGE: Final = "huge"
 LIKE_SWAP: Final = (SWAP, "poison")
 """Who sees no frame numbers cannot tell a poison marker from a swap entry: both are not present."""
+HUGE_POISON: Final = ("poison", "H")
+"""In place of a huge page of hugetlb: /proc/PID/pagemap does not show it."""
 MARKERS: Final = ("guard", "uffd-wp-marker")
 
 
@@ -24,7 +26,9 @@ def visible(look: Observation, seen: Seen, beside: Observation) -> Observation:
         vmas=look.vmas,
         ptes={
             process: {
-                page: entry(row, seen, look, beside.ptes.get(process, {}).get(page)) for page, row in rows.items()
+                page: entry(row, seen, look, beside.ptes.get(process, {}).get(page))
+                for page, row in rows.items()
+                if row != HUGE_POISON
             }
             for process, rows in look.ptes.items()
         },

@@ -351,5 +351,6 @@ def resident_pages(moment: Moment, phrase: Phrase) -> int:
 def page_table_pages(moment: Moment, phrase: Phrase) -> int:
     """The page-table pages of an address space, its PGD included."""
     process = process_named(moment.state, str(phrase.values["P"]))
-    tables = sum(owner == process and not entry.huge for (owner, _, _), entry in moment.state.tables.items())
+    entries = [entry for (owner, _, _), entry in moment.state.tables.items() if owner == process]
+    tables = sum(entry.kind == "page" and not entry.huge for entry in entries)
     return 1 + tables + sum(owner == process for owner, _ in moment.state.deposits)

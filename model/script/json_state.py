@@ -204,7 +204,7 @@ def pte_picture(state: State, pte: Pte) -> dict[str, Json]:
 def frames_picture(state: State) -> dict[str, Json]:
     """Every frame that the allocator does not own, and those that somebody points at although it does."""
     mappers = _mappers(state)
-    tables = {table.pfn: owner for (owner, _, _), table in state.tables.items()}
+    tables = {table.pfn: owner for (owner, _, _), table in state.tables.items() if table.kind == "page"}
     tables |= {process.pgd: name for name, process in state.processes.items()}
     shown = set(state.frames) | mappers.keys()
     shown |= {pfn for reference in state.references.values() for pfn in reference.frames if pfn != NOT_MAPPED}

@@ -204,10 +204,6 @@ def _why_no_uffd(command: Command, state: State, workers: Workers) -> str:
     name, process = str(command.operands["U"]), str(command.operands["P"])
     if name not in workers.uffds or process not in state.userfaultfds[name].open_in:
         return tr("the descriptor is in another process")
-    if command.verb == "uffdio-poison" or "wp" in command.options:
-        start, pages = resolve(state, process, command, "WHERE")
-        if any(vma.flags & VM_HUGETLB for vma in vmas_in(state, process, start, start + pages)):
-            return tr("the model has no markers in place of huge entries of hugetlb")
     return ""
 
 

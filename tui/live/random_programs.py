@@ -274,7 +274,7 @@ def _whole_registered(chance: Chance, names: ProgramNames) -> str:
     if owner not in names.processes or not here:
         return ""
     names.registered.append((owner, chance.choice(here), uffd))
-    modes = chance.choice(("missing", "missing", "minor", "missing minor"))
+    modes = chance.choice(("missing", "wp", "missing wp", "minor", "missing minor", "minor wp"))
     return f"uffdio-register {owner} {names.registered[-1][1]} {uffd} {modes}"
 
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from model.replay.observe import Observation
 from model.replay.recording import ARENA, ARENA_PAGES, LargePhysRow, PhysRow, PinRow, PteRow, Seen, VmaRow
-from model.replay.visible import shown
+from model.replay.visible import HUGE_POISON, shown
 from tui.live import system_calls as kernel
 from tui.live.kernel_memory import ANON_EXCLUSIVE, KernelMemory
 from tui.live.proc_views import (
@@ -162,6 +162,9 @@ class Looking:
         for name, table in tables.items():
             raw = self._raw(name)
             look.ptes[name] = {page: self._pte_row(name, page, entry, raw.get(page)) for page, entry in table.items()}
+            unseen = (page for page in raw.keys() - table.keys() if not raw[page] & 1 and page % HUGE == 0)
+            hugetlb = [range(vma[0], vma[1]) for vma in look.vmas[name] if is_hugetlb(vma)]
+            look.ptes[name] |= {page: HUGE_POISON for page in unseen if any(page in vma for vma in hugetlb)}
         self.pins = {name: self.pins.get(name) or self._pin_row(taken) for name, taken in self.held.items()}
         look.pins = self.pins
         if self.seen.frames:

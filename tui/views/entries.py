@@ -8,15 +8,15 @@ from tui.views.shown_state import HUGE_PAGES
 
 
 def huge_blocks(state: State, process: str, vma: Vma) -> list[int]:
-    """The blocks of 2 MiB, by number, that one PMD entry each maps in a VMA; in order."""
+    """The blocks of 2 MiB, by number, that have one PMD entry each in a VMA, be it a marker; in order."""
     inside = range(vma.start // HUGE_PAGES, -(-vma.end // HUGE_PAGES))
     if len(inside) <= len(state.tables):
         entries = ((block, state.tables.get((process, 1, block))) for block in inside)
-        return [block for block, entry in entries if entry is not None and entry.huge]
+        return [block for block, entry in entries if entry is not None and (entry.huge or entry.kind == "marker")]
     return sorted(
         block
         for (owner, level, block), entry in state.tables.items()
-        if owner == process and level == 1 and block in inside and entry.huge
+        if owner == process and level == 1 and block in inside and (entry.huge or entry.kind == "marker")
     )
 
 

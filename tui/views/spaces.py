@@ -190,6 +190,8 @@ def block_cell(scene: ShownState, process: str, vpn: int, end: int) -> list[Span
     subject = f"table:{process}:1:{block}"
     entry = scene.state.tables[process, 1, block]
     role = scene.role(subject)
+    if not entry.present:
+        return [scene.sign(subject), Span(f"{pages(vpn, end)} huge {absent(entry)}", role, subject)]
     return [
         scene.sign(subject),
         Span(

@@ -85,7 +85,7 @@ class hugetlbfs_punch_hole(Procedure):
             self.zero(tx, hole.stop, end)
         if not hole:
             return done()
-        return call(hugetlb_vmdelete_list(file=self.file, first=hole.start, end=hole.stop))
+        return call(hugetlb_vmdelete_list(file=self.file, first=hole.start, end=hole.stop, drop_markers=False))
 
     def zero(self, tx: Transaction, first: int, end: int) -> None:
         """Write zeros to pages of one huge page, if the file has it."""
@@ -117,6 +117,8 @@ class hugetlb_vmdelete_list(Procedure):
     visited: int = 0
     vma_lock: str = ""
     """The VMA whose lock is ours."""
+    drop_markers: bool = True
+    """ZAP_FLAG_DROP_MARKER: what userfaultfd has write-protected is forgotten as well; not for a hole."""
     head: int = -1
     """Only entries that map this page, and their VMA's lock is waited for: hugetlb_unmap_file_folio()."""
     awaited: tuple[str, int] | None = None
@@ -153,7 +155,8 @@ class hugetlb_vmdelete_list(Procedure):
         shift = vma.start - vma.pgoff
         if low >= high or not self.is_meant(mem, mm, low + shift):
             return None
-        return unmap_hugepage_range(mm=mm, vmas=(vma,), start=low + shift, end=high + shift)
+        start, end = low + shift, high + shift
+        return unmap_hugepage_range(mm=mm, vmas=(vma,), start=start, end=end, drop_markers=self.drop_markers)
 
     def is_meant(self, mem: Memory, mm: str, vpn: int) -> bool:
         """Whether the entry there maps the page, if one page is meant (hugetlb_vma_maps_pfn)."""

@@ -149,7 +149,7 @@ class handle_mm_fault(Procedure):
         """
         self.ret = 0
         entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
-        if entry is not None and not entry.huge:
+        if entry is not None and entry.kind == "page" and not entry.huge:
             return goto(handle_mm_fault.handle_pte_fault)
         vma = vma_lookup(tx, self.mm, self.vpn)
         if vma is not None and is_vm_hugetlb_page(vma):

@@ -28,6 +28,7 @@ from model.kernel.mm.hugetlb_zap import down_read_vma, up_read_vma
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import clear_page_flags, get_page, put_page, set_anon_exclusive
 from model.kernel.mm.page_prot import vm_page_prot
+from model.kernel.mm.pte_marker import POISON_MARKER, pte_mkuffd_wp, userfaultfd_pte_wp, userfaultfd_wp_async
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.userfaultfd import handle_userfault
 from model.kernel.mm.vma import linked_vma, vma_lookup
@@ -41,15 +42,18 @@ from model.memory.flags import (
     PAGE_DIRTY,
     PAGE_PSE,
     PAGE_RW,
+    PAGE_UFFD_WP,
     PG_DIRTY,
     PG_LRU,
     PG_RESTORE_RESERVE,
+    VM_FAULT_HWPOISON,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
     VM_MAYSHARE,
     VM_SHARED,
     VM_UFFD_MINOR,
     VM_UFFD_MISSING,
+    VM_UFFD_WP,
     VM_WRITE,
 )
 from model.memory.records import Pte, Vma
@@ -138,7 +142,8 @@ class hugetlb_fault(hugetlb_call):
     def huge_ptep_get(self, tx: Transaction) -> Outcome:
         """Nothing there: find the file's page or take one of the pool. Read-only, and to be written: copy it.
 
-        Else the entry is young now, or dirty.
+        Else the entry is young now, or dirty. What userfaultfd has write-protected is its business first, and what it
+        has poisoned is SIGBUS.
         """
         if self.ret < 0:
             self.unlock(tx)
@@ -146,8 +151,17 @@ class hugetlb_fault(hugetlb_call):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         entry = tx.tables.get(self.key)
-        if entry is None:
-            return tail(hugetlb_no_page(mm=self.mm, vpn=self.vpn, flags=self.flags))
+        if entry == POISON_MARKER:
+            self.unlock(tx)
+            return done(VM_FAULT_HWPOISON)
+        if entry is None or entry.kind == "marker":
+            return tail(hugetlb_no_page(mm=self.mm, vpn=self.vpn, flags=self.flags, marker=entry))
+        if self.flags & FAULT_FLAG_WRITE and not entry.writable and userfaultfd_pte_wp(self.vma(tx), entry):
+            if not userfaultfd_wp_async(tx, self.vma(tx)):
+                self.unlock(tx)
+                return tail(handle_userfault(mm=self.mm, vpn=self.vpn, flags=self.flags, reason=VM_UFFD_WP))
+            entry = entry.without(PAGE_UFFD_WP)
+            set_huge_pmd(tx, self.mm, self.vpn, entry)
         if self.flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE) and not entry.writable:
             return call(hugetlb_wp(mm=self.mm, vpn=self.vpn, flags=self.flags, old=entry))
         touched = PAGE_ACCESSED | (PAGE_DIRTY if self.flags & FAULT_FLAG_WRITE else 0)
@@ -168,6 +182,8 @@ class hugetlb_no_page(hugetlb_call):
     source: ClassVar[str] = "mm/hugetlb.c: hugetlb_no_page"
     fresh: bool = False
     """The page in `holds` was taken out of the pool by this call."""
+    marker: Pte | None = None
+    """What userfaultfd has left in the empty entry."""
 
     @step
     def filemap_lock_hugetlb_folio(self, tx: Transaction) -> Outcome:
@@ -233,7 +249,7 @@ class hugetlb_no_page(hugetlb_call):
         vma = self.vma(tx)
         (head,), self.holds = self.holds, ()
         anon = self.fresh and not vma.flags & VM_MAYSHARE
-        if self.key in tx.tables:
+        if tx.tables.get(self.key) != self.marker:
             if anon:
                 restore_reserve_on_error(tx, self.mm, vma, self.vpn, head)
             folio_unlock(tx, head)
@@ -245,6 +261,7 @@ class hugetlb_no_page(hugetlb_call):
             hugetlb_add_rmap(tx, head)
         folio_unlock(tx, head)
         entry = make_huge_pte(vma, head, try_mkwrite=bool(vma.flags & VM_SHARED))
+        entry = entry if self.marker is None else pte_mkuffd_wp(entry)
         set_huge_pmd(tx, self.mm, self.vpn, entry)
         if not self.flags & FAULT_FLAG_WRITE or vma.flags & VM_SHARED:
             return self.leave(tx, 0)
@@ -291,6 +308,8 @@ class hugetlb_wp(hugetlb_call):
             pte_unlock(tx, self.mm, self.vpn)
         if tx.tables.get(self.key) != self.old:
             return done()
+        if self.old.bits & PAGE_UFFD_WP and not self.flags & FAULT_FLAG_UNSHARE:
+            return done()  # the access begins anew, and userfaultfd is asked
         vma, head = self.vma(tx), self.old.pfn
         frame = tx.frames[head]
         if vma.flags & VM_MAYSHARE:
@@ -363,7 +382,8 @@ class hugetlb_wp(hugetlb_call):
         vma = self.vma(tx)
         hugetlb_remove_rmap(tx, old)
         hugetlb_add_new_anon_rmap(tx, new, vma, pmd_start(self.vpn))
-        tx.tables[self.key] = make_huge_pte(vma, new, try_mkwrite=not self.flags & FAULT_FLAG_UNSHARE)
+        copy = make_huge_pte(vma, new, try_mkwrite=not self.flags & FAULT_FLAG_UNSHARE)
+        tx.tables[self.key] = pte_mkuffd_wp(copy) if self.old.bits & PAGE_UFFD_WP else copy
         pte_unlock(tx, self.mm, self.vpn)
         mmu_notifier_invalidate_range_end(tx, self.mm)
         put_page(tx, old, 2)

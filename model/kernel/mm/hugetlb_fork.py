@@ -5,7 +5,7 @@ from typing import ClassVar
 from model.engine.mends import mended
 from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import HUGETLB_NR
-from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, first_huge_pmd, pte_alloc, pte_lock
+from model.kernel.arch.pgtable import PMD, PUD, TABLE_SHIFT, pte_alloc, pte_lock
 from model.kernel.mm.hugetlb import copy_user_large_folio, make_huge_pte
 from model.kernel.mm.hugetlb_pool import (
     alloc_hugetlb_folio,
@@ -13,11 +13,12 @@ from model.kernel.mm.hugetlb_pool import (
     hugetlb_add_rmap,
     restore_reserve_on_error,
 )
-from model.kernel.mm.hugetlb_zap import down_read_vma, up_read_vma
+from model.kernel.mm.hugetlb_zap import down_read_vma, first_huge_entry, up_read_vma
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.page import folio_maybe_dma_pinned, get_page, put_page, set_anon_exclusive
+from model.kernel.mm.pte_marker import POISON_MARKER, pte_mkuffd_wp
 from model.memory.errno import ENOMEM, ENOSPC
-from model.memory.flags import PAGE_RW, is_cow_mapping
+from model.memory.flags import PAGE_RW, PAGE_UFFD_WP, VM_UFFD_WP, is_cow_mapping
 from model.memory.records import Pte
 from model.memory.state import Transaction
 
@@ -53,7 +54,7 @@ class copy_hugetlb_page_range(Procedure):
     @step
     def huge_pte_alloc(self, tx: Transaction) -> Outcome:
         """Find the parent's next entry, and make sure that the child has a table for one like it."""
-        huge = first_huge_pmd(tx, self.mm, self.vpn, tx.vmas[self.mm, self.start].end)
+        huge = first_huge_entry(tx, self.mm, self.vpn, tx.vmas[self.mm, self.start].end)
         if huge is None:
             self.ret = 0
             return goto(copy_hugetlb_page_range.end_write_protect)
@@ -77,6 +78,12 @@ class copy_hugetlb_page_range(Procedure):
         entry = tx.tables.get((self.mm, PMD, index))
         if entry is None:
             return goto(copy_hugetlb_page_range.huge_pte_alloc)
+        protects = bool(tx.vmas[self.child, self.start].flags & VM_UFFD_WP)
+        if entry.kind == "marker":
+            if protects or entry == POISON_MARKER:
+                tx.tables[self.child, PMD, index] = entry
+            self.vpn += HUGETLB_NR
+            return goto(copy_hugetlb_page_range.huge_pte_alloc)
         head = entry.pfn
         get_page(tx, head)
         if tx.frames[head].kind == "anon" and tx.frames[head].exclusive:
@@ -87,7 +94,7 @@ class copy_hugetlb_page_range(Procedure):
         hugetlb_add_rmap(tx, head)
         if is_cow_mapping(tx.vmas[self.mm, self.start].flags):
             entry = tx.tables[self.mm, PMD, index] = entry.without(PAGE_RW)
-        tx.tables[self.child, PMD, index] = entry
+        tx.tables[self.child, PMD, index] = entry if protects else entry.without(PAGE_UFFD_WP)
         self.vpn += HUGETLB_NR
         return goto(copy_hugetlb_page_range.huge_pte_alloc)
 
@@ -127,7 +134,9 @@ class copy_hugetlb_page_range(Procedure):
             put_page(tx, new)
             return goto(copy_hugetlb_page_range.huge_pte_alloc)
         hugetlb_add_new_anon_rmap(tx, new, vma, self.vpn)
-        tx.tables[self.child, PMD, self.vpn >> TABLE_SHIFT] = make_huge_pte(vma, new, try_mkwrite=True)
+        copy = make_huge_pte(vma, new, try_mkwrite=True)
+        protected = vma.flags & VM_UFFD_WP and self.old is not None and self.old.bits & PAGE_UFFD_WP
+        tx.tables[self.child, PMD, self.vpn >> TABLE_SHIFT] = pte_mkuffd_wp(copy) if protected else copy
         self.vpn += HUGETLB_NR
         return goto(copy_hugetlb_page_range.huge_pte_alloc)
 

@@ -2,7 +2,7 @@
 
 from model.engine.lock import down_read, down_write, up_read, up_write
 from model.engine.procedure import Blocked
-from model.kernel.arch.pgtable import PMD, TABLE_SHIFT
+from model.kernel.arch.pgtable import PMD, TABLE_SHIFT, tables_in
 from model.kernel.arch.shared_table import set_huge_pmd
 from model.kernel.mm.hugetlb_pool import adjust_reservation, hugetlb_remove_rmap
 from model.kernel.mm.page import set_page_flags
@@ -61,6 +61,12 @@ def zap_hugetlb_entry(tx: Transaction, mm: str, vma: Vma, index: int) -> int:
     hugetlb_remove_rmap(tx, pmd.pfn)
     adjust_reservation(tx, mm, vma, index << TABLE_SHIFT, pmd.pfn)
     return pmd.pfn
+
+
+def first_huge_entry(mem: Memory, mm: str, start: int, end: int) -> int | None:
+    """The first page of [start, end), all hugetlb's, with an entry, be it a marker; None: there is none."""
+    index = next(tables_in(mem, mm, PMD, start >> TABLE_SHIFT, (end - 1) >> TABLE_SHIFT), None) if start < end else None
+    return None if index is None else index << TABLE_SHIFT
 
 
 def mapped_huge_page(mem: Memory, mm: str, vpn: int) -> int | None:

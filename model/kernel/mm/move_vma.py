@@ -9,6 +9,7 @@ from typing import ClassVar
 from model.engine.mends import mended
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.pgtable import (
+    PMD,
     PUD,
     TABLE_SHIFT,
     first_huge_pmd,
@@ -18,6 +19,7 @@ from model.kernel.arch.pgtable import (
     pte_lock,
     pte_unlock,
     table_end,
+    tables_in,
 )
 from model.kernel.arch.shared_table import is_shared
 from model.kernel.arch.tlb import flush_tlb_range
@@ -31,7 +33,7 @@ from model.kernel.mm.limits import MAX_MAP_COUNT, enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
 from model.kernel.mm.move_table import NOT_MOVED, move_normal_pmd, moves_as_a_whole
 from model.kernel.mm.munmap import do_vmi_munmap
-from model.kernel.mm.pte_marker import UFFD_WP_MARKER
+from model.kernel.mm.pte_marker import POISON_MARKER, UFFD_WP_MARKER
 from model.kernel.mm.rmap import unlink_anon_vmas
 from model.kernel.mm.vm_ops import vm_operations
 from model.kernel.mm.vma import replace_vma, rmap_write_lock, vma_before, vma_from, vma_lookup
@@ -178,6 +180,11 @@ class move_page_tables(Procedure):
     @step
     def alloc_new_table(self, tx: Transaction) -> Outcome:
         """Find the next entries, and make sure that the page table for their new place exists."""
+        if (poison := self.poison(tx)) is not None:
+            self.at = poison
+            return call(
+                pte_alloc(mm=self.mm, vpn=poison + self.to - self.start, lowest=PUD), move_page_tables.move_poison
+            )
         vpn = ceiling(tx.pte_index, self.mm, self.at)
         vpn = self.end if vpn is None or vpn >= self.end else vpn
         huge = first_huge_pmd(tx, self.mm, self.at, vpn)
@@ -196,6 +203,24 @@ class move_page_tables(Procedure):
         self.at = vpn
         self.stop = min(table_end(vpn, self.end), table_end(vpn + shift, self.end + shift) - shift)
         return call(pte_alloc(mm=self.mm, vpn=vpn + shift), move_page_tables.move_ptes)
+
+    def poison(self, mem: Memory) -> int | None:
+        """The next huge page of hugetlb that UFFDIO_POISON has declared lost; what says so moves, too."""
+        vma = vma_lookup(mem, self.mm, self.start)
+        if vma is None or not is_vm_hugetlb_page(vma) or self.at >= self.end:
+            return None
+        blocks = tables_in(mem, self.mm, PMD, self.at >> TABLE_SHIFT, (self.end - 1) >> TABLE_SHIFT)
+        found = next((block for block in blocks if mem.tables[self.mm, PMD, block] == POISON_MARKER), None)
+        return None if found is None else found << TABLE_SHIFT
+
+    @step
+    def move_poison(self, tx: Transaction) -> Outcome:
+        """Take the marker to the new place; the hardware has never seen it, so nothing is flushed."""
+        if self.ret < 0:
+            return self.revert()
+        tx.tables[self.mm, PMD, self.at + self.to - self.start >> TABLE_SHIFT] = POISON_MARKER
+        del tx.tables[self.mm, PMD, self.at >> TABLE_SHIFT]
+        return goto(move_page_tables.alloc_new_table)
 
     def huge(self, tx: Transaction, vpn: int) -> Outcome:
         """A huge entry moves as a whole if both places are aligned to 2 MiB and no table is there; else it is split."""

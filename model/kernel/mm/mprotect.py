@@ -8,6 +8,7 @@ from model.engine.mends import mended
 from model.engine.procedure import Blocked, Outcome, Procedure, call, done, fail, goto, step
 from model.kernel.arch.pgtable import (
     PMD,
+    PUD,
     TABLE_SHIFT,
     first_huge_pmd,
     is_pmd_leaf,
@@ -19,11 +20,12 @@ from model.kernel.arch.pgtable import (
     vm_get_page_prot,
     vm_normal_page,
 )
-from model.kernel.arch.shared_table import first_shared
+from model.kernel.arch.shared_table import first_shared, pmd_table
 from model.kernel.arch.tlb import flush_tlb_range
 from model.kernel.mm.gup import get_user_pages
 from model.kernel.mm.huge_page import HPAGE_PMD_NR, vm_normal_page_pmd, vma_is_special_huge
 from model.kernel.mm.huge_split import split_huge_pmd
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.hugetlb_share import huge_pmd_unshare, may_split, shareable_range, split_waits
 from model.kernel.mm.limits import enough_memory
 from model.kernel.mm.mmu_notifier import mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start
@@ -243,9 +245,11 @@ class change_protection(Procedure):
         at = max(self.at, self.start)
         if self.at < 0 and (shared := first_shared(tx, self.mm, self.start, self.end)) is not None:
             return self.huge_pmd_unshare(tx, shared)
-        if self.uffd_wp == "protect" and at < self.end:
+        if self.uffd_wp and at < self.end:
             vma = vma_lookup(tx, self.mm, at)
-            if vma is not None and userfaultfd_wp_use_markers(tx, vma):
+            if vma is not None and is_vm_hugetlb_page(vma):
+                return self.hugetlb_change_protection(tx, at)
+            if self.uffd_wp == "protect" and vma is not None and userfaultfd_wp_use_markers(tx, vma):
                 return self.protect_with_markers(tx, vma, at)
         vpn = ceiling(tx.pte_index, self.mm, at)
         vpn = self.end if vpn is None or vpn >= self.end else vpn
@@ -312,14 +316,37 @@ class change_protection(Procedure):
                 tx.ptes[self.mm, vpn] = UFFD_WP_MARKER
         return goto(change_protection.change_pte_range)
 
+    def hugetlb_change_protection(self, tx: Transaction, at: int) -> Outcome:
+        """One huge page of hugetlb that userfaultfd protects or gives back; an empty entry gets a marker, or loses it.
+
+        A poison marker stays: what is not there has no protection.
+        """
+        if self.ret < 0:
+            mmu_notifier_invalidate_range_end(tx, self.mm)
+            return fail(ENOMEM)
+        key = (self.mm, PMD, at >> TABLE_SHIFT)
+        entry = tx.tables.get(key)
+        if entry is not None and entry.huge:
+            return self.change_huge_pmd(tx, at)
+        if self.uffd_wp == "protect" and pmd_table(tx, self.mm, at) is None:
+            return call(pte_alloc(mm=self.mm, vpn=at, lowest=PUD), change_protection.change_pte_range)
+        if (wait := pte_lock(tx, self.mm, at)) is not None:
+            return wait
+        if self.uffd_wp == "protect" and entry is None:
+            tx.tables[key] = UFFD_WP_MARKER
+        elif self.uffd_wp == "resolve" and entry == UFFD_WP_MARKER:
+            del tx.tables[key]
+        self.at = table_end(at, self.end)
+        return goto(change_protection.change_pte_range)
+
     def change_huge_pmd(self, tx: Transaction, vpn: int) -> Outcome:
-        """A huge entry gets the protection as a whole; if only a part of it is meant it is split first."""
+        """A huge entry gets the protection as a whole; where a part is meant it is split first, but not hugetlb."""
         if (wait := pte_lock(tx, self.mm, vpn)) is not None:
             return wait
         vma = vma_lookup(tx, self.mm, vpn)
         assert vma is not None
         end = table_end(vpn, self.end)
-        if end - vpn < HPAGE_PMD_NR and not vma_is_special_huge(vma):
+        if end - vpn < HPAGE_PMD_NR and not vma_is_special_huge(vma) and not is_vm_hugetlb_page(vma):
             split_huge_pmd(tx, self.mm, vma, vpn)
             return goto(change_protection.change_pte_range)
         key = (self.mm, PMD, vpn >> TABLE_SHIFT)

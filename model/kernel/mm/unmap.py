@@ -40,7 +40,7 @@ from model.kernel.mm.page import folio_remove_rmap, set_page_flags
 from model.kernel.mm.pte_marker import POISON_MARKER, UFFD_WP_MARKER, pte_install_uffd_wp_if_needed
 from model.kernel.mm.swap import free_swap_and_cache
 from model.kernel.mm.vma import linked_vma, rmap_write_lock, unlink_vma, vma_is_anonymous
-from model.memory.flags import PG_DIRTY, VM_HUGETLB, VM_MIXEDMAP, VM_PFNMAP
+from model.memory.flags import PAGE_UFFD_WP, PG_DIRTY, VM_HUGETLB, VM_MIXEDMAP, VM_PFNMAP
 from model.memory.folio import folio_of
 from model.memory.records import Pte, Vma
 from model.memory.state import Memory, Transaction
@@ -169,6 +169,10 @@ class zap_vmas(Procedure):
                     return wait
                 if tx.tables[self.mm, PMD, index].huge:
                     return self.zap_huge_pmd(tx, vma, start, end)
+                if tx.tables[self.mm, PMD, index].kind == "marker":
+                    if self.drop_markers or tx.tables[self.mm, PMD, index] == POISON_MARKER:
+                        del tx.tables[self.mm, PMD, index]
+                    continue
                 if next(populated(tx, self.mm, start, end), None) is not None:
                     return self.zap_table(tx, vma, start, end)
                 if self.reclaim_pt and end - start == PTRS_PER_TABLE:
@@ -220,13 +224,17 @@ class zap_vmas(Procedure):
 
         One mapping less for the folio, and its reference waits for the flush. Of a driver's raw memory nothing is
         counted, and a part of it takes the whole entry: the rest is faulted in again, in small entries.
+        Where userfaultfd has write-protected a huge page of hugetlb, a marker keeps that.
         """
         index = start >> TABLE_SHIFT
         if end - start < HPAGE_PMD_NR and not vma_is_special_huge(vma):
             split_huge_pmd(tx, self.mm, vma, start)
             return goto(zap_vmas.zap_pte_range)
         hugetlb = is_vm_hugetlb_page(vma)
+        protected = hugetlb and not self.drop_markers and tx.tables[self.mm, PMD, index].bits & PAGE_UFFD_WP
         head = (zap_hugetlb_entry if hugetlb else zap_huge_pmd)(tx, self.mm, vma, index)
+        if protected:
+            tx.tables[self.mm, PMD, index] = UFFD_WP_MARKER
         self.holds += () if head is None else (head,)
         self.adjust_range(index << TABLE_SHIFT, (index + 1) << TABLE_SHIFT)
         return goto(zap_vmas.zap_pte_range)

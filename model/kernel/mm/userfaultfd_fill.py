@@ -126,6 +126,7 @@ class mfill_atomic(Procedure):
             pages=self.pages,
             fill=self.fill,
             source_start=self.source_start,
+            wp=self.wp,
         )
 
     @step

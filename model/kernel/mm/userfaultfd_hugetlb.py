@@ -22,11 +22,12 @@ from model.kernel.mm.hugetlb_pool import (
 from model.kernel.mm.hugetlb_share import huge_pte_alloc
 from model.kernel.mm.hugetlb_zap import down_read_vma, up_read_vma
 from model.kernel.mm.page import put_page
+from model.kernel.mm.pte_marker import POISON_MARKER
 from model.kernel.mm.rmap import anon_vma_prepare
 from model.kernel.mm.userfaultfd import short, wake_userfault
 from model.kernel.mm.vma import vma_lookup
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM
-from model.memory.flags import PAGE_DIRTY, VM_SHARED, VM_WRITE
+from model.memory.flags import PAGE_DIRTY, PAGE_UFFD_WP, VM_SHARED
 from model.memory.records import FrameKind, Vma
 from model.memory.state import Memory, Transaction
 from model.memory.units import Pfn, Word
@@ -45,6 +46,8 @@ class mfill_atomic_hugetlb(Procedure):
     fill: Word
     """`copy`, `continue`, or what hugetlb does not have."""
     source_start: int
+    wp: bool = False
+    """UFFDIO_COPY_MODE_WP: map it write-protected."""
     filled: int = 0
     """Pages that have come."""
     page: Pfn = -1
@@ -79,7 +82,7 @@ class mfill_atomic_hugetlb(Procedure):
     @step
     def check_alignment(self, tx: Transaction) -> Outcome:
         """Only whole huge pages. There is no huge page of zeros for hugetlb, so no UFFDIO_ZEROPAGE: EINVAL."""
-        if self.fill not in {"copy", "continue"} or self.start % HUGETLB_NR or self.pages % HUGETLB_NR:
+        if self.fill not in {"copy", "continue", "poison"} or self.start % HUGETLB_NR or self.pages % HUGETLB_NR:
             return self.leave(tx, -EINVAL)
         return None
 
@@ -100,12 +103,20 @@ class mfill_atomic_hugetlb(Procedure):
     def hugetlb_mfill_atomic_pte(self, tx: Transaction) -> Outcome:
         """UFFDIO_CONTINUE: the file must have the page, else EFAULT. UFFDIO_COPY: neither entry nor file may: EEXIST.
 
+        UFFDIO_POISON leaves a marker, where not even another marker stands.
+
         A copy takes a page of the pool, with its reservation, if the address has one.
         """
         if self.ret < 0:
             return self.fail_here(tx, -ENOMEM)
         vma = self.vma(tx)
         at = (vma.file, self.index(vma) * HUGETLB_NR)
+        entry = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if self.fill == "poison":
+            if entry is not None:
+                return self.fail_here(tx, -EEXIST)
+            tx.tables[self.mm, PMD, self.vpn >> TABLE_SHIFT] = POISON_MARKER
+            return self.next(tx)
         if self.fill == "continue":
             head = tx.page_cache.get(at)
             if head is None:
@@ -115,7 +126,7 @@ class mfill_atomic_hugetlb(Procedure):
             filemap_get_folio(tx, *at)
             self.page, self.holds, self.cached = head, (head,), True
             return goto(mfill_atomic_hugetlb.set_huge_pte_at)
-        mapped = (self.mm, PMD, self.vpn >> TABLE_SHIFT) in tx.tables
+        mapped = entry is not None and entry.kind != "marker"
         if mapped or (vma.flags & VM_SHARED and at in tx.page_cache):
             return self.fail_here(tx, -EEXIST)
         if not vma.flags & VM_SHARED:
@@ -216,7 +227,8 @@ class mfill_atomic_hugetlb(Procedure):
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait
         vma = self.vma(tx)
-        if (self.mm, PMD, self.vpn >> TABLE_SHIFT) in tx.tables:
+        there = tx.tables.get((self.mm, PMD, self.vpn >> TABLE_SHIFT))
+        if there is not None and there.kind != "marker":
             if self.cached:
                 folio_unlock(tx, self.page)
             else:
@@ -229,10 +241,16 @@ class mfill_atomic_hugetlb(Procedure):
             folio_unlock(tx, self.page)
         else:
             hugetlb_add_new_anon_rmap(tx, self.page, vma, self.vpn)
-        writable = bool(vma.flags & VM_WRITE) and not (self.fill == "continue" and not vma.flags & VM_SHARED)
-        entry = make_huge_pte(vma, self.page, try_mkwrite=writable).with_bits(PAGE_DIRTY)
+        read_only = self.wp or (self.fill == "continue" and not vma.flags & VM_SHARED)
+        entry = make_huge_pte(vma, self.page, try_mkwrite=not read_only).with_bits(PAGE_DIRTY)
+        if self.wp:
+            entry = entry.with_bits(PAGE_UFFD_WP)
         set_huge_pmd(tx, self.mm, self.vpn, entry)
         self.holds, self.page, self.cached = (), -1, False
+        return self.next(tx)
+
+    def next(self, tx: Transaction) -> Outcome:
+        """This huge page is done: on to the next."""
         self.unlock(tx)
         self.filled += HUGETLB_NR
         return self.leave(tx, 0) if self.filled == self.pages else goto(mfill_atomic_hugetlb.hugetlb_fault_mutex)

@@ -29,11 +29,9 @@ def vma_can_userfault(mem: Memory, vma: Vma, modes: int, uffd: str) -> bool:
         return False
     if modes & VM_UFFD_MINOR and vma_is_anonymous(vma):
         return False
-    if modes == VM_UFFD_WP and "wp_async" in mem.userfaultfds[uffd].features and not vma.flags & VM_HUGETLB:
+    if modes == VM_UFFD_WP and "wp_async" in mem.userfaultfds[uffd].features:
         return True
-    if is_vm_hugetlb_page(vma):
-        return not modes & VM_UFFD_WP  # left out: it takes markers in place of huge entries
-    return vma_is_anonymous(vma) or vma.ops == "shmem"
+    return vma_is_anonymous(vma) or vma.ops == "shmem" or is_vm_hugetlb_page(vma)
 
 
 class userfaultfd_range(Procedure):
@@ -137,7 +135,7 @@ class userfaultfd_register(userfaultfd_range):
             self.start = vma.end
             return goto(userfaultfd_register.userfaultfd_register_range)
         self.start, self.stop = max(vma.start, self.start), min(vma.end, self.end)
-        if is_vm_hugetlb_page(vma) and self.modes & VM_UFFD_MINOR:
+        if is_vm_hugetlb_page(vma) and self.modes & (VM_UFFD_MINOR | VM_UFFD_WP):
             if (wait := sync_waits_for(tx)) is not None:
                 return wait
             hugetlb_unshare_all_pmds(tx, self.mm, vma)

@@ -5,7 +5,9 @@ from typing import ClassVar
 from model.engine.config import fact
 from model.engine.lock import down_read, up_read
 from model.engine.procedure import Outcome, Procedure, call, done, fail, goto, step
+from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
+from model.kernel.mm.hugetlb_pool import is_vm_hugetlb_page
 from model.kernel.mm.limits import MMAP_MIN_ADDR
 from model.kernel.mm.mmu_gather import tlb_finish_mmu, tlb_gather_mmu
 from model.kernel.mm.mprotect import UffdWp, change_protection
@@ -92,7 +94,8 @@ class userfaultfd_writeprotect(Procedure):
     def next_vma(self, tx: Transaction) -> Outcome:
         """Take the next VMA's part of the range. One that is not registered for `wp` ends it with ENOENT.
 
-        What has been done before stays done. Up to 6.1 the whole range must lie in one VMA.
+        What has been done before stays done. Up to 6.1 the whole range must lie in one VMA. Of hugetlb's
+        only whole huge pages are protected.
         """
         end = self.start + self.pages
         if self.at == self.start and mmap_changing(tx, self.uffd):
@@ -103,6 +106,9 @@ class userfaultfd_writeprotect(Procedure):
             return goto(userfaultfd_writeprotect.mmap_read_unlock)
         if not vma.flags & VM_UFFD_WP or not one_vma_suffices(tx, vma.start, vma.end, self.start, end):
             self.error = -ENOENT
+            return goto(userfaultfd_writeprotect.mmap_read_unlock)
+        if is_vm_hugetlb_page(vma) and (self.start % HUGETLB_NR or self.pages % HUGETLB_NR):
+            self.error = -EINVAL
             return goto(userfaultfd_writeprotect.mmap_read_unlock)
         first, self.at = max(vma.start, self.at), min(vma.end, end)
         mode: UffdWp = "protect" if self.protect else "resolve"

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from lessons.i18n.language import tr
+from model.memory.state import Change
 from tui.views.picture.fold import FoldedRun
 from tui.views.picture.history import Page
 from tui.views.picture.legend import sign
@@ -112,12 +113,17 @@ def _left_behind(drawn: PictureState, process: str, width: int) -> list[Span]:
     return []
 
 
+def _is_marker(change: Change) -> bool:
+    """Whether no table is concerned: what has come or gone stands in place of a huge entry."""
+    return any(entry is not None and entry.kind == "marker" for entry in (change.old, change.new))
+
+
 def _tables_changed(drawn: PictureState, process: str, width: int) -> list[Span]:
     """The levels, with a sign at each that has got or lost a table, and the last of these tables."""
     hung_in: dict[int, int] = {}
     taken_out: dict[int, int] = {}
     for change in drawn.scene.changes:
-        if change.table != "tables" or change.key[0] != process:
+        if change.table != "tables" or change.key[0] != process or _is_marker(change):
             continue
         if change.old is None and not change.new.huge:
             hung_in[change.key[1] - 1] = change.new.pfn
