@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from model.invariants.holders import (
     PGD_LEVEL,
@@ -63,6 +64,10 @@ def reference_grips(name: str, reference: Reference | None) -> Iterator[Grip]:
             if pfn != NOT_MAPPED:
                 kept = not reference.heads or pfn in reference.heads
                 yield pfn, Holder(kind if kept else "covered", name, page)
+
+
+OF_BUFFER_GRIPS: Final = ("frames", "counted", "pinned")
+"""The fields of a buffer on which its grips depend."""
 
 
 def buffer_grips(name: str, buffer: Buffer | None) -> Iterator[Grip]:

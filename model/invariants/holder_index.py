@@ -13,6 +13,7 @@ from rpds import HashTrieMap
 
 from model.invariants.call_holdings import OWNED, own_alike, owned_by, times_each, unlike
 from model.invariants.grips import (
+    OF_BUFFER_GRIPS,
     Grip,
     Place,
     buffer_grips,
@@ -236,12 +237,11 @@ class Draft:
                 self._rcu(key, old or (), new or ())
 
     def _buffer(self, name: str, old: Buffer | None, new: Buffer | None) -> None:
-        before, after = list(buffer_grips(name, old)), list(buffer_grips(name, new))
-        if before == after:
+        if old is not None and new is not None and not any(differ(old, new, field) for field in OF_BUFFER_GRIPS):
             return
-        for pfn, holder in before:
+        for pfn, holder in buffer_grips(name, old):
             self.drop(pfn, holder)
-        for pfn, holder in after:
+        for pfn, holder in buffer_grips(name, new):
             self.hold(pfn, holder)
 
     def _rcu(self, cpu: int, before: tuple[int, ...], after: tuple[int, ...]) -> None:

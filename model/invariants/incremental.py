@@ -5,6 +5,7 @@ What must be looked at again is found by `concerns`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import Final, TypeAlias
 
@@ -12,13 +13,15 @@ from rpds import HashTrieMap, HashTrieSet
 
 from model.invariants.case import Case, case_of
 from model.invariants.concerns import FOR_SURE, RecheckScope, RuleBits
-from model.invariants.holder_index import NOTHING, LockKey
+from model.invariants.holder_index import NOTHING, LockKey, head_among
 from model.invariants.holders import REFERENCE_KINDS
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
 from model.invariants.rule import FrameRule
 from model.invariants.rules.buffers import at_rest
 from model.invariants.rules.translations import tlb_entry
 from model.memory.flags import PG_FROZEN, PG_NOREF
+from model.memory.folio import large_orders
+from model.memory.records import Frame
 from model.memory.units import CpuNumber
 
 Translation = tuple[CpuNumber, str, int]
@@ -41,6 +44,16 @@ UNSETTLED: Final = frozenset({"free", "dax"})
 """Kinds of frames where it matters who the holders are, however many."""
 
 
+class KeptByFrame(ABC):
+    """A set of (rule, frame) that is kept frame by frame: one look says that a frame breaks no rule."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def at(self, pfn: int) -> frozenset[str]:
+        """The rules that a frame breaks."""
+
+
 @cache
 def among(rules: RuleBits) -> tuple[tuple[int, str, FrameRule], ...]:
     """The rules that the bits stand for: number, name, rule."""
@@ -51,10 +64,13 @@ def judged(
     broken: HashTrieSet[tuple[str, int]], case: Case, rules: RuleBits, doubtful: RuleBits
 ) -> HashTrieSet[tuple[str, int]]:
     """What is broken after some rules were asked about a frame; of those not `doubtful` it is known that they hold."""
+    broke_none = isinstance(broken, KeptByFrame) and not broken.at(case.pfn)
+    if broke_none and not doubtful:
+        return broken
     for number, name, rule in among(rules):
         if doubtful >> number & 1 and rule.broken(case):
             broken = broken.insert((name, case.pfn))
-        elif (name, case.pfn) in broken:
+        elif not broke_none and (name, case.pfn) in broken:
             broken = broken.remove((name, case.pfn))
     return broken
 
@@ -67,25 +83,27 @@ class Recheck(RecheckScope):
     def frames(self, broken: HashTrieSet[tuple[str, int]]) -> HashTrieSet[tuple[str, int]]:
         """The frames that break a rule, given those that did before."""
         folios: dict[int, RuleBits] = {}
+        large, orders = self.scene.holding.large, large_orders(self.scene.state)
         for pfn, asked in self.pfns.items():
-            head = self.scene.head(pfn)
+            head = head_among(large, pfn, orders)
             if head is not None:
                 folios[head] = folios.get(head, 0) | asked
                 rules = asked & ~OF_FOLIO if pfn == head else asked
                 broken = judged(broken, case_of(self.scene, pfn), rules, rules & ~OF_FOLIO)
                 continue
-            same_surplus = asked & OF_SURPLUS and not asked & FOR_SURE and self._balanced(pfn)
+            frame = self.scene.frame(pfn)
+            same_surplus = asked & OF_SURPLUS and not asked & FOR_SURE and self._balanced(pfn, frame)
             rules = asked & ~OF_SURPLUS if same_surplus else asked
             if rules:
-                case = Case(self.scene, pfn, self.scene.frame(pfn))
-                doubtful = rules & ~HOLDING_AT_REST if rules & HOLDING_AT_REST and at_rest(case) else rules
-                broken = judged(broken, case, rules, doubtful)
+                resting = rules & HOLDING_AT_REST and at_rest(self.scene, pfn, frame)
+                doubtful = rules & ~HOLDING_AT_REST if resting else rules
+                broken = judged(broken, Case(self.scene, pfn, frame), rules, doubtful)
         for head, asked in folios.items():
             if rules := asked & OF_FOLIO:
                 broken = judged(broken, case_of(self.scene, head, of_folio=True), rules, rules)
         return broken
 
-    def _balanced(self, pfn: int) -> bool:
+    def _balanced(self, pfn: int, frame: Frame) -> bool:
         """Whether counts and holders of a frame have changed alike, so that rules about their difference stand."""
         changed, came = self.frames_changed.get(pfn), self.draft.tallies.get(pfn, NOTHING)
         more = dict.fromkeys(COUNTED, 0)
@@ -102,7 +120,6 @@ class Recheck(RecheckScope):
                 more[field] = now - was
         if came.special or came.refs != more["refcount"] or came.maps != more["mapcount"]:
             return False
-        frame = self.scene.frame(pfn)
         return frame.kind not in UNSETTLED and not frame.flags & (PG_FROZEN | PG_NOREF)
 
     def references(self, stale: HashTrieMap[str, int]) -> HashTrieMap[str, int]:

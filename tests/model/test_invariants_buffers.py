@@ -225,5 +225,5 @@ def test_a_page_at_rest_breaks_no_rule(path: Path) -> None:
         scene = runner.checker.scene
         for pfn in scene.state.frames:
             case = case_of(scene, pfn)
-            resting = at_rest(case)
+            resting = at_rest(scene, pfn, scene.frame(pfn))
             assert not resting or not any(rule.broken(case) for rule in FRAME_RULES.values())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.invariants.case import Case
-from model.invariants.holders import BORROWED_KINDS, Holder
+from model.invariants.holders import BORROWED_KINDS, Holder, HolderKind, members
 from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
@@ -20,6 +20,7 @@ from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, OWN_FILE, buffer_of
 from model.kernel.drivers.driver import driver_of
 from model.kernel.drivers.ttm_pool import POOL
+from model.memory.records import Frame
 from model.text.wording import counted, phrase, together
 
 UNGUARDED_REFERENCE: Final = Invariant(
@@ -78,21 +79,26 @@ def mapped_buffer(scene: MachineView, process: str, vpn: int) -> tuple[str, int]
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
-def at_rest(case: Case) -> bool:
+def at_rest(scene: MachineView, pfn: int, frame: Frame) -> bool:
     """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
-    Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory.
+    Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory. The
+    pages of a buffer that has leaked are not at rest.
     """
-    frame = case.frame
-    if frame.kind not in {"buffer", "vram"} or frame.flags or frame.mapcount or frame.pins or len(case.held) > 1:
+    if frame.kind not in AT_REST or frame.flags or frame.mapcount or frame.pins:
         return False
-    if case.held:
-        owners = case.holders("buffer")
-        if not owners or frame.mapping != FILE_PREFIX + owners[0].owner:
+    held = scene.holding.held.get(pfn, ())
+    if (holders := len(held)) > 1:
+        return False
+    if holders:
+        holder = next(iter(members(held, ("buffer",))), None)
+        if holder is None or frame.mapping != FILE_PREFIX + holder.owner or scene.state.buffers[holder.owner].leaked:
             return False
-    return (
-        frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(case.scene, case.pfn, frame)
-    )
+    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(scene, pfn, frame)
+
+
+AT_REST: Final = frozenset({"buffer", "vram"})
+"""The kinds of pages that can be at rest."""
 
 
 # -- references --------------------------------------------------------------------------------
@@ -252,17 +258,21 @@ def explain_parted(case: Case) -> Violation:
 
 # -- buffers that nobody has ---------------------------------------------------------------------
 
+BUFFER_KINDS: Final[tuple[HolderKind, ...]] = ("buffer", *BORROWED_KINDS)
+"""How a buffer holds its pages."""
+
 
 def _leaked(case: Case) -> Iterator[str]:
     """The buffers that list the frame, and that nothing will give back."""
-    for holder in case.holders("buffer", *BORROWED_KINDS):
+    for holder in case.holders(*BUFFER_KINDS):
         if case.scene.state.buffers[holder.owner].leaked:
             yield holder.owner
 
 
 def leaked(case: Case) -> bool:
     """A page of a buffer that its driver will keep for ever."""
-    return any(True for _ in _leaked(case))
+    buffers = case.scene.state.buffers
+    return any(buffers[holder.owner].leaked for holder in members(case.held, BUFFER_KINDS))
 
 
 def explain_leaked(case: Case) -> Violation:
@@ -334,7 +344,13 @@ RULES: Final = (
         explain_parted,
         holds_at_rest=True,
     ),
-    FrameRule(LEAKED_BUFFER, {"buffers": ("frames", "memfd", "counted", "pinned", "leaked")}, leaked, explain_leaked),
+    FrameRule(
+        LEAKED_BUFFER,
+        {"buffers": ("frames", "memfd", "counted", "pinned", "leaked")},
+        leaked,
+        explain_leaked,
+        holds_at_rest=True,
+    ),
     FrameRule(
         DOUBLE_OWNER,
         {"frames": ("kind", "mapping"), "buffers": ("frames", "memfd", "counted", "pinned")},
