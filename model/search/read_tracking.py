@@ -6,10 +6,11 @@ on nothing but the entries that they have looked at; that is what makes it right
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, cast
 
+from model.invariants.incremental import KeptByFrame
 from model.memory.state import Change, State, Tables
 from model.search.packed import ENTRY, Component, PackedTable, SplitTable
 
@@ -50,10 +51,17 @@ class Reads:
 
     @property
     def turned(self) -> int:
-        """The marks of what it has made another value of, and of the tables where that stands."""
+        """The marks of what it has made another value of, and of the tables where that stands.
+
+        Who goes through a table that is kept field by field looks at which entries it has, and then at fields: a field
+        alone is no change of the table.
+        """
         changed = 0
         for component in self.changed:
-            changed |= component.mark | component.packed_table.mark
+            changed |= component.mark
+            table = component.packed_table
+            if table.__class__ is not SplitTable or cast("tuple[Hashable, str]", component.key)[1] == ENTRY:
+                changed |= table.mark
         return changed
 
 
@@ -296,14 +304,17 @@ class TrackedIndex(Tracked):
         return default if value is None else value
 
 
-class TrackedFrames(Tracked):
+class TrackedFrames(Tracked, KeptByFrame):
     """A set of (invariant, pfn), kept as one entry a frame: the rules that it breaks."""
 
     __slots__ = ()
 
+    def at(self, pfn: int) -> frozenset[str]:
+        """The rules that a frame breaks."""
+        return cast("frozenset[str]", self.get(pfn, frozenset()))
+
     def __contains__(self, key: tuple[str, int]) -> bool:
-        broken = self.get(key[1])
-        return broken is not None and key[0] in broken
+        return key[0] in self.at(key[1])
 
     def insert(self, key: tuple[str, int], value: Any = True) -> Tracked:
         """With this rule broken by this frame."""

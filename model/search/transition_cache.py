@@ -530,7 +530,7 @@ def _map(entries: dict[Any, Any]) -> HashTrieMap[Any, Any]:
     return HashTrieMap(entries)
 
 
-SPLIT: Final = frozenset({"frames", "processes", "buffers"})
+SPLIT: Final = frozenset({"frames", "processes", "buffers", "references"})
 """Tables whose records are kept field by field: much has to do with each of them, but little with all of it."""
 
 MOST_SPLIT: Final = 128
