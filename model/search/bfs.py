@@ -104,6 +104,7 @@ class Search:
         `progress` hears of every level, and of a large one more often; it ends the search by returning False.
         """
         self._far = progress
+        self._due = min(self._due, most_states)
         while self.levels[-1]:
             if any(stop(prop) for prop in self.found):
                 return
@@ -160,7 +161,7 @@ class Search:
                     seen.add(after)
                     level.append(after)
             if len(seen) > self._due:
-                self._due = len(seen) + SAMPLE
+                self._due = min(len(seen) + SAMPLE, max(most_states, len(seen)))
                 self._ended = not self._far(self.progressed(len(level)))
                 if self._is_over(most_states):
                     return
@@ -199,7 +200,7 @@ class Search:
             if waiting is not None and before == transitions and self.stuck is None:
                 self._note_stuck(packed, waiting)
             if len(seen) > self._due:
-                self._due = len(seen) + SAMPLE
+                self._due = min(len(seen) + SAMPLE, max(most_states, len(seen)))
                 self.verify(packed)
                 self._ended = not self._far(self.progressed(len(following)))
                 if self._is_over(most_states):

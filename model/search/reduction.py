@@ -69,7 +69,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final, Literal
 
-from model.search.bfs import MOST_STATES, Property, SearchProgress, Transition, at_start
+from model.search.bfs import MOST_STATES, SAMPLE, Property, SearchProgress, Transition, at_start
 from model.search.code_places import NONE_HELD, CodePlaceKey, CodePlaces, Held, MarkImage, place_of
 from model.search.final_states import broken_at
 from model.search.packed import Component, Footprint
@@ -80,7 +80,8 @@ from model.search.touch import Touch
 from model.search.transition_cache import CPUS, LOCKS, STATED, Actor, TransitionCache, holders_of, is_written
 
 TOLD_EVERY: Final = 1000
-"""States after which somebody is told how far it is."""
+"""States after which somebody is told how far it is, if one task alone could move. With each more, and each other way
+to call things, a state takes longer, and somebody who wants to end the search waits no longer for that."""
 FEW_LEARNT: Final = 256
 """States after which is asked for the first time whether enough is known of what may come later."""
 MOST_AGAIN: Final = 10
@@ -128,6 +129,9 @@ class Reduction:
         ] + [(starter.control, starter.idle, (starter,)) for starter in self.cache.starters]
         self._first: Final = {actor: actors[0] for _, _, actors in self._actors for actor in actors}
         self._marks: Final = [MarkImage(image) for image in symmetry.images] if symmetry is not None else []
+        self._told_every: Final = max(1, TOLD_EVERY // (len(self._actors) * (1 + len(self._marks))))
+        self._sampled_at = 0
+        """How many states were known when the symmetry was looked at last."""
 
     def run(self, most_states: int = MOST_STATES, progress: Callable[[SearchProgress], bool] = lambda _: True) -> None:
         """Search until nothing new is seen, or a search knows `most_states`, or `progress` returns False."""
@@ -273,16 +277,15 @@ class Reduction:
         """
         self.searches += 1
         before = self.before
-        turn, due = 0, min(len(before) + TOLD_EVERY, most_states)
+        turn, due = 0, min(len(before) + self._told_every, most_states)
         while todo and not len(before) >= learning > 0:
             if learning:
                 turn = (turn + 5) % 8
                 there = turn * len(todo) // 8
                 todo[there], todo[-1] = todo[-1], todo[there]
             if len(before) > due:
-                due = min(len(before) + TOLD_EVERY, max(most_states, len(before)))
-                if self.symmetry is not None:
-                    self.symmetry.check(todo[-1][0])
+                due = min(len(before) + self._told_every, max(most_states, len(before)))
+                self._sample(todo[-1][0])
                 if len(before) > most_states or not progress(SearchProgress(len(before), 0, len(todo))):
                     return False
             start, live, mover = todo.pop()
@@ -306,6 +309,12 @@ class Reduction:
                     self._go_on(following, after, number, turned)
                     todo.append((after, following, number))
         return True
+
+    def _sample(self, packed: int) -> None:
+        """See now and then, in a state, whether the names make no difference."""
+        if self.symmetry is not None and abs(len(self.before) - self._sampled_at) >= SAMPLE:
+            self._sampled_at = len(self.before)
+            self.symmetry.check(packed)
 
     def _follow(
         self, packed: int, live: Live, mover: int, most: int

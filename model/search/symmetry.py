@@ -276,7 +276,9 @@ class Symmetry:
                 (turned, properties), (its_turned, its_kinds) = (
                     (effect, frozenset()) if isinstance(effect, int) else effect for effect in (mine, its)
                 )
-                if properties != its_kinds or self.canonical(packed ^ turned) != self.canonical(other ^ its_turned):
+                after, its_after = packed ^ turned, other ^ its_turned
+                alike = image.of(after) == its_after or self.canonical(after) == self.canonical(its_after)
+                if properties != its_kinds or not alike:
                     raise AsymmetryError(f"{actor.name} is not {image.actor(actor).name} under other names")
 
 

@@ -1,5 +1,6 @@
 """The reduced search comes to the verdicts and to the ends of one that visits every state and remembers nothing."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,12 @@ from benchmarks.gup_zap import script
 from benchmarks.search import SIX_COMMANDS
 from model.invariants.checker import Checker
 from model.memory.records import Cpu
-from model.memory.state import Transaction
+from model.memory.state import Tables, Transaction
 from model.script.parser import parse
-from model.search.bfs import Property, Search, explore
+from model.search.bfs import Property, Search, SearchProgress, explore
 from model.search.code_places import NONE_HELD, CodePlace, Held, later
 from model.search.final_states import is_end
-from model.search.packed import BitLayout
+from model.search.packed import ENTRY, BitLayout
 from model.search.problem import set_up
 from model.search.read_tracking import Reads, TrackedIndex, tracked_state
 from model.search.reduction import Reduction
@@ -134,6 +135,52 @@ def test_one_task_that_goes_on_alone_for_ever_is_interrupted() -> None:
     assert not found.complete
     assert len(found.before) < 5000
     assert len(found.seen_places.places) < 500, "a permission that may be used very often is at one place"
+
+
+EXCHANGED = """
+process p0
+mmap p0 b anon private rw 1
+process p1
+mmap p1 b anon private rw 1
+process p2
+mmap p2 b anon private rw 1
+process p3
+mmap p3 b anon private rw 1
+may 2 write p0 b 1
+may 2 write p1 b 1
+may 2 write p2 b 1
+may 2 write p3 b 1
+"""
+
+
+def test_where_a_state_takes_long_somebody_is_asked_more_often_and_the_bound_is_kept() -> None:
+    """Each of these states is looked up under 24 names: a thousand of them take many seconds."""
+    search = Search(set_up(parse(EXCHANGED)))
+    found = Reduction(search.scene, search.cache, search.symmetry)
+    heard: list[int] = [0]
+
+    def more(progress: SearchProgress) -> bool:
+        heard.append(progress.states)
+        return True
+
+    found.run(250, more)
+    assert not found.complete
+    assert 250 < len(found.before) <= 255
+    assert max(after - before for before, after in pairwise(heard)) <= 20
+
+
+def test_who_goes_through_a_table_of_fields_looks_at_no_field() -> None:
+    """A move asks which references import its buffer; KVM has found another frame for one that does not."""
+    cache = Search(set_up(parse(SIX_COMMANDS.replace("may 1 mirror", "follow")))).cache
+    walks, changes = Reads(), Reads()
+    references = Transaction(tracked_state(cache.tables, cache.alive, 0, walks)).references
+    assert [reference.kind for _, reference in references.items()] == ["follow"]
+    frames, kind, entry = (
+        cache.tables[Tables.references.number].component(("r", one)) for one in ("frames", "kind", ENTRY)
+    )
+    for field, concerned in ((frames, False), (kind, True), (entry, True)):
+        changes.changed = {field}
+        assert concerns(changes, walks) is concerned
 
 
 def test_adding_is_no_look_but_looking_after_it_is() -> None:
