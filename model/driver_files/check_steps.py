@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from model.driver_files.check_locks import LockEdge, inversions, waits_in_fault, waits_under
 from model.driver_files.check_mapping import COUNTED
 from model.driver_files.check_paths import MAPPED, WAITED, DriverWay, Paths, TooManyWaysError
 from model.driver_files.findings import DriverFault, error, warning
@@ -26,11 +27,16 @@ class StepChecker:
         self.partial: DriverLine | None = None
         """The last `zap` of a part."""
         self.fences = {part.word_at("NAME") for one in _lists(driver) for part in _parts(one) if part.word == "fence"}
+        self.current = ""
+        """The operation that is walked through."""
+        self.edges: list[LockEdge] = []
+        """Who waits for which lock and holds another one."""
         self.words = {part.word for one in _lists(driver) for part in _parts(one)}
 
     def findings(self) -> Iterator[DriverFault]:
         """Everything that is wrong with the operations."""
         for one in self.driver.ops:
+            self.current = one.name
             try:
                 for end in Paths(self.driver, self._visit).ends(one, DriverWay()):
                     self._end(one, end)
@@ -39,6 +45,7 @@ class StepChecker:
                     warning(one.head, "too-many-ways", f"`{one.name}` has too many ways: not all were looked at")
                 )
         yield from (fault for fault in self.found if not self._is_told(fault))
+        yield from inversions([*self.edges, *waits_in_fault(self.driver)])
 
     def _is_told(self, fault: DriverFault) -> bool:
         """A lock that is left held after an error is no news where it is left held in any case."""
@@ -81,6 +88,8 @@ class StepChecker:
         others = [shared for name, shared in walk.held if name == lock]
         if others and not step.has("try") and not (read and all(others)):
             self._note(error(step, "self-deadlock", f"`{lock}` is held already: this waits for itself, for ever"))
+        elif not others:
+            self.edges += (edge for edge in waits_under(self.current, walk, step) if edge not in self.edges)
         return walk._replace(held=(*walk.held, (lock, read)))
 
     def _unlock(self, walk: DriverWay, step: DriverLine) -> DriverWay:

@@ -108,6 +108,58 @@ def test_each_mistake_is_told_at_its_line(changes: list[tuple[str, str]], told: 
     assert told in names(changed(*changes))
 
 
+def orders(first: str, second: str, fields: str = "") -> list[str]:
+    """What is said of two operations that take locks, each given as its steps in one line."""
+    listed = [
+        ";".join(f"  {step.strip()}" for step in steps.split(";")).replace(";", "\n") for steps in (first, second)
+    ]
+    text = f"driver d\nmap at=op insert=pfn\nvma PFNMAP\nlock a ops\nlock b ops\nlock c ops\n{fields}"
+    text += f"op one:\n{listed[0]}\nop two:\n{listed[1]}\n"
+    return [one.located("d") for one in check(text) if one.name == "lock-order"]
+
+
+def test_two_operations_that_take_locks_in_different_orders() -> None:
+    (told,) = orders("lock a; lock b; unlock b; unlock a", "lock b; lock a; unlock a; unlock b")
+    assert told == (
+        "d:14:3: error: `two` takes `a` under `b`; `one` (line 9) takes `b` under `a`: "
+        "at once, they wait for each other"
+    )
+    assert orders("lock a; lock b; unlock b; unlock a", "lock a; lock b; unlock a; unlock b") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("lock a; lock b try; unlock b; unlock a", "lock b; lock a; unlock a; unlock b"),
+        ("lock a read; lock b; unlock b; unlock a", "lock b; lock a read; unlock a; unlock b"),
+        (
+            "lock c; lock a; lock b; unlock b; unlock a; unlock c",
+            "lock c; lock b; lock a; unlock a; unlock b; unlock c",
+        ),
+        (
+            "refuse-when vram EBUSY; lock a; lock b; unlock b; unlock a",
+            "refuse-unless vram EBUSY; lock b; lock a; unlock a; unlock b",
+        ),
+    ],
+    ids=["one only tries", "both read", "a third lock keeps them apart", "in different states"],
+)
+def test_orders_that_cannot_meet(first: str, second: str) -> None:
+    assert orders(first, second) == []
+
+
+def test_a_circle_of_three_locks_and_one_with_the_fault_handler() -> None:
+    (three,) = orders(
+        "lock a; lock b; unlock b; unlock a; lock b; lock c; unlock c; unlock b", "lock c; lock a; unlock a; unlock c"
+    )
+    assert three.startswith("d:18:3: error: `two` takes `a` under `c`; ")
+    text = GOOD.replace("lock resv blocking", "lock resv blocking\nlock idle blocking")
+    text = text.replace("  lock resv\n", "  lock idle\n  lock resv\n").replace(
+        "  unlock resv\n", "  unlock resv\n  unlock idle\n"
+    )
+    (handler,) = (one for one in check(text) if one.name == "lock-order")
+    assert handler.message.startswith("`move` takes `resv` under `idle`; ->fault takes `idle` under `resv`")
+
+
 def test_of_a_part_that_moves_no_other_entries_need_to_go() -> None:
     part = ("  alloc\n", "  alloc first=1 count=2\n")
     assert found(changed(("  zap\n", "  zap 1 2\n"), part)) == []
