@@ -276,6 +276,7 @@ def test_a_close_that_forgets_keeps_the_buffer_for_ever() -> None:
     scene = f"{MAPPED}munmap p0 buf\nexpect no violation\ndestroy b\n"
     run(f"{driver('backing pages', 'close put')}{scene}expect no violation")
     run(f"{driver('backing pages', 'close forgets')}{scene}expect violation leaked-buffer")
+    run(f"{driver('backing pool', 'close forgets')}{scene}expect violation leaked-buffer")
     run(f"{driver('backing pages', 'close forgets')}{MAPPED}destroy b\nexit p0\nexpect violation leaked-buffer")
 
 
