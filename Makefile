@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 # Bytecode is kept whatever the caller's environment says: the tests start the program some hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak packages translations citations constraints clean monkey kills
+.PHONY: help run test mutants check agreement live reduced bench screenshots documents sweep soak packages translations citations constraints clean monkey visitors kills
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -62,6 +62,9 @@ sweep: $(VENV)/develop ## search every pair of ordinary calls, some hours; docs/
 
 monkey: $(VENV)/develop ## random keys, mouse, pastes and sizes on a pseudo-terminal (ARGS="--seed N --seeds 5 --events 5000")
 	@$(BIN)/python -m tests.tui.monkey $(ARGS)
+
+visitors: $(VENV)/develop ## fifty visitors of `ptescope serve` that come, play, search and go: what they wait for, what they take
+	@$(BIN)/python -m tests.tui.visitors $(ARGS)
 
 kills: $(VENV)/develop ## kill programs that write files at any moment, 1000 times a kind of file (ARGS="--times N --seed N")
 	@$(BIN)/python -m tests.lessons.kills $(ARGS)
