@@ -12,7 +12,7 @@ SOURCE: Final = "mmap p0 from anon private rw 2 at=32"
 """Pages to bring others from."""
 OWN_DRIVER: Final = (
     "driver early; vma PFNMAP DONTEXPAND DONTDUMP; map at=fault insert=pfn; lock resv blocking; backing pages; "
-    "op shrink:;   lock resv;   free -- early.c: shrink -- Too early.;   zap;   unlock resv"
+    "op shrink:;   lock resv;   free -- early.c: shrink -- Too early.;   zap;   unlock resv; op fill:;   insert"
 )
 
 
@@ -59,6 +59,17 @@ WATCHED: Final = (
     _watched("anonymous, to be moved", "mmap p0 buf anon private rw 2 at=16", "missing", features=" move"),
     _watched("memfd, missing", "mmap p0 buf memfd:f shared rw 2 at=16", "missing wp", "memfd f 2"),
     _watched("memfd, minor", "mmap p0 buf memfd:f shared rw 2 at=16", "minor", "memfd f 2", "pwrite f 0 7"),
+    Backing(
+        "anonymous, huge, to be moved",
+        (
+            *("mmap p0 from anon private rw 512 at=1024", "userfaultfd p0 u move"),
+            *("mmap p0 buf anon private rw 512 at=512", "uffdio-register p0 buf u missing"),
+        ),
+        at=512,
+        pages=512,
+        touch=("write p0 from+0 65",),
+        settings=THP,
+    ),
     Backing(
         "hugetlb, missing",
         (
@@ -129,7 +140,38 @@ ALIKE: Final = Backing(
 """Pages that ksmd merges with each other, and with the zero page."""
 VDSO: Final = Backing("vdso", ("mmap p0 buf vdso private rx 2 at=16",), pages=2, touch=("read p0 buf+0",))
 
-SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE, VDSO)
+AS_IT_WAS: Final = (
+    Backing(
+        "devmem, as KVM once wrote to it",
+        ("mmap p0 buf devmem shared rw 1 at=16",),
+        touch=TOUCH,
+        settings=("set as-it-was kvm-gpte-user",),
+    ),
+    Backing(
+        "devmem, as cameras once got it",
+        ("mmap p0 buf devmem shared rw 1 at=16",),
+        touch=TOUCH,
+        settings=("set as-it-was v4l2-pins-only",),
+    ),
+    Backing(
+        "anonymous, as mremap once flushed it",
+        ("mmap p0 buf anon private rw 2 at=16",),
+        pages=2,
+        touch=TOUCH,
+        settings=("set as-it-was mremap-flush",),
+    ),
+    Backing(
+        "memfd, as mremap once locked it",
+        ("memfd f 2", "mmap p0 buf memfd:f shared rw 2 at=16"),
+        "file",
+        pages=2,
+        touch=TOUCH,
+        settings=("set as-it-was mremap-rmap-lock",),
+    ),
+)
+"""Steps that only a kernel with an old bug makes."""
+
+SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE, VDSO, *AS_IT_WAS)
 """An episode begins with one of these."""
-ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS))
-"""Where ordinary calls may do harm: drivers may be wrong, and what waits for an answer may wait for ever."""
+ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS, *AS_IT_WAS))
+"""Where ordinary calls may do harm: drivers and old kernels may be wrong, and who waits for an answer may wait long."""

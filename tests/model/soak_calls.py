@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from model.compare.ordinary_calls import BACKINGS, Backing
 from model.compare.sweep import calls_for, placed
-from tests.model.soak_backings import DRIVERS, SHARED_TABLE, SOAK_BACKINGS, WATCHED
+from tests.model.soak_backings import AS_IT_WAS, DRIVERS, SHARED_TABLE, SOAK_BACKINGS, WATCHED
 
 
 class Meeting(NamedTuple):
@@ -89,6 +89,36 @@ MEETINGS: Final = (
                 "uffd-read p0 u",
             ),
             *("madvise p0 from collapse", "read p0 from+0", "punch f 0 1", "mremap p0 buf pages=2 to=64 maymove"),
+        ),
+    ),
+    Meeting(
+        _named("to be moved"),
+        (
+            *("uffdio-move p0 buf+0 u from+0", "uffdio-move p0 buf u from", "madvise p0 from pageout"),
+            *("write p0 from+0 4", "madvise p0 from collapse", "madvise p0 buf dontneed", "reclaim p0 from+0"),
+        ),
+    ),
+    Meeting(
+        _named("hugetlb, missing"),
+        ("uffdio-copy p0 buf u from", "madvise p0 from dontneed", "write p0 from+0 6", "uffd-close p0 u"),
+    ),
+    Meeting(
+        _named("memfd, to be collapsed"),
+        (
+            *("madvise p0 buf collapse", "mmap p1 also memfd:f shared rw 512 at=1024", "write p1 also+2 7"),
+            *("madvise p1 also nohugepage", "madvise p1 also hugepage", "madvise p1 also collapse", "read p1 also+1"),
+        ),
+    ),
+    Meeting(
+        _named("video memory, full"),
+        ("bo n 4 in=vram", "bo n 2 in=vram", "destroy n", "move b gtt", "evict b", "write p0 @{at} 5"),
+    ),
+    Meeting(
+        AS_IT_WAS,
+        (
+            *("set-gpte p0 @{at} 1", "userptr p0 @[{at}:{few}] as=u1 by=dev", "put u1", "gup p0 @{at} as=r fast-only"),
+            *("mremap p0 buf pages=2 to=64 maymove", "mremap p0 @64 pages=2 to=16 maymove", "truncate f 0"),
+            *("madvise p0 buf dontneed", "write p0 @64 3", "punch f 0 1", "write p0 @{at} 4"),
         ),
     ),
     Meeting(

@@ -8,8 +8,10 @@ from typing import Final
 from model.driver_files import library
 from model.engine.config import KERNELS, SETTINGS
 from model.script.runner import Runner
+from model.script.verbs import ADVICE, VERBS
 from tests.model.soak import numbers
 from tests.model.soak_backings import SOAK_BACKINGS
+from tests.model.soak_coverage import DRIVEN, REPLAYED, Coverage
 from tests.model.soak_episodes import KERNEL_VERBS, STEP, Episode, Find, as_script, played, shortest
 from tests.model.soak_melees import melee
 from tests.model.soak_scenes import scene_of, search_scene
@@ -63,6 +65,14 @@ def test_everything_there_is_is_drawn() -> None:
     assert {line.split()[1] for line in begun if line.startswith("set ")} == SETTINGS.keys()
     for driver in library.bundled():
         assert any(f"exporter={driver}" in line for line in begun), driver
+
+
+def test_what_only_recordings_ask_for_is_not_waited_for() -> None:
+    assert not REPLAYED.keys() & {*VERBS, *ADVICE}
+    coverage = Coverage()
+    assert not {*coverage.by_name.values()} & {step for steps in REPLAYED.values() for step in steps}
+    coverage.note([("ttm_bo_vm_fault", "wait_for_lock"), ("op_shrink", "free")])
+    assert coverage.ran == {"driver_fault.wait_for_lock", DRIVEN}
 
 
 def test_several_tasks_at_once_do_no_harm_and_raise_nothing() -> None:
