@@ -24,6 +24,13 @@ def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, cache_dir=None)
 
 
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """Path from the root → every module, parsed."""
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
 def circles(edges: list[tuple[str, str]]) -> list[list[str]]:
     """Modules that import each other, however many stand between."""
     return [sorted(group) for group in nx.strongly_connected_components(nx.DiGraph(edges)) if len(group) > 1]
@@ -86,23 +93,22 @@ def test_every_driver_file_is_in_the_library() -> None:
     )
 
 
-def test_a_class_name_means_one_thing() -> None:
+def test_a_class_name_means_one_thing(trees: dict[str, ast.Module]) -> None:
     defined: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
-                defined[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                defined[node.name].append(f"{path}:{node.lineno}")
     assert len(defined) > 500
     twice = {name: places for name, places in defined.items() if len(places) > 1}
     assert not twice, "these class names are taken: give the newer class another one"
 
 
-def test_a_docstring_names_errors_that_exist() -> None:
-    trees = {path: ast.parse(path.read_text("utf-8")) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+def test_a_docstring_names_errors_that_exist(trees: dict[str, ast.Module]) -> None:
     known = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     known |= {*dir(builtins), "ToolError"}  # ToolError is of the package mcp
     wrong = [
-        f"{path.relative_to(ROOT)}:{node.lineno}: {error}"
+        f"{path}:{node.lineno}: {error}"
         for path, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

@@ -126,7 +126,7 @@ def test_few_cases_cover_what_can_meet() -> None:
     assert len(covered) > 0.7 * len(everything)
 
 
-THIN = 12
+THIN = 7
 """Pairs of each kernel that the tests search."""
 
 NAMES = ("p0", "p1", "c", "f", "b", "buf", "over", "dev", "r", "looker", "reader")

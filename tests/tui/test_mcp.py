@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,12 +14,10 @@ from model.script.runner import Runner
 from tests.tui.driver_texts import EARLY_FREE
 from tui.cli import main
 
-pytest.importorskip("mcp")  # the extra `mcp`, which the extra `test` brings along
+if TYPE_CHECKING:
+    from mcp import Client
 
-from mcp import Client
-
-from tui.tools import server as tools
-from tui.tools.server import server
+pytestmark = pytest.mark.skipif(find_spec("mcp") is None, reason="the extra `mcp` is not installed")
 
 STALE = """process p0
 device nic
@@ -41,12 +39,16 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         for one in told:
             yield one
 
-    monkeypatch.setattr(tools, "run_in_process", run_here)
+    monkeypatch.setattr("tui.tools.server.run_in_process", run_here)
     monkeypatch.setattr("tui.tools.work.limit_memory", lambda _: None)
 
 
 @asynccontextmanager
-async def client(seconds: int = 60, most_states: int = 100_000) -> AsyncIterator[Client]:
+async def client(seconds: int = 60, most_states: int = 100_000) -> AsyncIterator["Client"]:
+    from mcp import Client
+
+    from tui.tools.server import server
+
     async with Client(server(seconds, 4096, most_states)) as one:
         yield one
 
@@ -124,7 +126,7 @@ async def test_what_a_review_needs_beforehand_is_bounded_too(monkeypatch: pytest
         yield None
 
     asked_for: list[str] = []
-    monkeypatch.setattr(tools, "run_in_process", never_done)
+    monkeypatch.setattr("tui.tools.server.run_in_process", never_done)
     told = await asked("review", seconds=0, driver="panfrost")
     assert "it took more than 0 seconds" in told["error"]
     assert asked_for == ["review_scenes"]
