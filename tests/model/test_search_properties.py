@@ -25,7 +25,11 @@ never broken stale-tlb
 PROPERTIES = tuple(StateProperty.of(command) for command in parse(STATED)[3:])
 
 
-@pytest.mark.parametrize("seed", range(8))
+SEEDS = (0, 1, 3, 4, 5, 7)
+"""Random scenes; those of 2 and 6 have so many states that a search without any short cut takes ten times as long."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_property_is_broken_where_some_reachable_state_breaks_it(seed: int) -> None:
     scene = random_search(seed, symmetry=False).scene._replace(properties=PROPERTIES)
     met: set[str] = set()
