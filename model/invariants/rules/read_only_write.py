@@ -41,18 +41,17 @@ def read_only_write(scene: MachineView, access: Access) -> Violation | None:
     if vma is None:
         return None
     asked = reference is None or (reference.write and reference.kind != "grab")
-    wrote = accessed(scene, access, place(scene, process, vpn))
     if asked and _only_to_be_copied(scene, access.pfn, vma, vpn):
         message = phrase(
             "{wrote}, the page of file {file} itself. {process} maps it privately: a write there goes to a copy.",
-            wrote=wrote,
+            wrote=accessed(scene, access, place(scene, process, vpn)),
             file=vma.file,
             process=process,
         )
     elif not asked and not vma.flags & VM_WRITE and _own(scene, access.pfn, process, vpn):
         message = phrase(
             "{wrote}, which {process} has mapped read-only. Nobody asked for the permission to write.",
-            wrote=wrote,
+            wrote=accessed(scene, access, place(scene, process, vpn)),
             process=process,
         )
     else:
