@@ -7,6 +7,8 @@ no route leads to its subjects is refused when the program starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import msgspec
@@ -80,25 +82,22 @@ FEW_PAGES: Final = 64
 """In so many pages references are looked for page by page, else among all references."""
 
 
-def _rules(wanted: Callable[[FrameRule], bool]) -> RuleBits:
-    return sum(1 << number for number, rule in enumerate(FRAME_RULES.values()) if wanted(rule))
+def _readers(names: Iterable[str], read: Callable[[FrameRule], Iterable[str]]) -> dict[str, RuleBits]:
+    """Name → the rules that read what it names."""
+    readers = dict.fromkeys(names, 0)
+    for number, rule in enumerate(FRAME_RULES.values()):
+        for name in read(rule):
+            readers[name] |= 1 << number
+    return readers
 
 
-def _reading(*tables: str) -> RuleBits:
-    """The rules that read any of some tables."""
-    return _rules(lambda rule: any(table in rule.reads for table in tables))
-
-
-def _reading_field(field: str) -> RuleBits:
-    """The rules that read a field of frames."""
-    return _rules(lambda rule: field in (rule.reads.get("frames") or ()))
-
-
-BY_TABLE: Final[dict[str, RuleBits]] = {table.name: _reading(table.name) for table in TABLES}
+BY_TABLE: Final = _readers((table.name for table in TABLES), lambda rule: rule.reads)
 """Table → the rules about frames that read it."""
 
-BY_FIELD: Final[dict[str, RuleBits]] = {
-    field: rules for field in Frame.__struct_fields__ if (rules := _reading_field(field))
+BY_FIELD: Final = {
+    field: rules
+    for field, rules in _readers(Frame.__struct_fields__, lambda rule: rule.reads.get("frames") or ()).items()
+    if rules
 }
 """Field of a frame → the rules that read it."""
 
@@ -131,7 +130,7 @@ STANDING_IN: Final[dict[str, tuple[HolderKind, ...]]] = {
 """Table → the kinds of holders that stand in it."""
 
 BY_KIND: Final[dict[HolderKind, RuleBits]] = {
-    kind: _reading(*(table for table, kinds in STANDING_IN.items() if kind in kinds)) for kind in WEIGHTS
+    kind: reduce(or_, (BY_TABLE[table] for table, kinds in STANDING_IN.items() if kind in kinds), 0) for kind in WEIGHTS
 }
 """Kind of holder → the rules about frames that read the tables where such holders stand."""
 
