@@ -51,8 +51,9 @@ from tui.plain.sandbox import KEYS as PLAIN_KEYS
 from tui.plain.sandbox import LAST_KEYS as LAST_PLAIN_KEYS
 from tui.screens.help import RENAMED
 from tui.screens.museum import Museum
-from tui.screens.panes import PANES
-from tui.screens.stage_keys import HINTS
+from tui.screens.panes import PANES, PICTURED
+from tui.screens.presenter_machine import MACHINE as PRESENTED
+from tui.screens.stage_keys import HINTS, VIEW_HINTS
 from tui.views.comparison_table import LEGEND as CELL_WORDS
 from tui.views.glossary import GLOSSARY
 from tui.views.home import ABOUT, ENTRIES
@@ -136,8 +137,9 @@ def tables() -> Iterator[str]:
     """What the interface shows from tables, where no call names the text."""
     yield from (*PARTS, ABOUT, GUIDE, *RENAMED.values())
     yield from (text for title, summary, _ in ENTRIES for text in (title, summary))
-    yield from (title for _, title, _ in PANES)
+    yield from (title for _, title, _ in (*PANES, *PICTURED, *PRESENTED))
     yield from (does for _, _, does, _ in HINTS)
+    yield from (does for hints in VIEW_HINTS.values() for _, does, _ in hints)
     yield from (text for table in (SIGNS, WORDS) for _, text in table)
     yield from (term.meaning for term in GLOSSARY)
     yield from (*SWEEP_HEADINGS, MEMORY_ORDER, *(meaning for _, meaning in CELL_WORDS))

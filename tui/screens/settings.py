@@ -1,5 +1,6 @@
 """Settings: another kernel or another defence, with the present script replayed under it, side by side."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -58,7 +59,7 @@ class Settings(Overlay):
         setting = SETTINGS.get(key if kind == "setting" else "kernel")
         if setting is not None:
             about = f"{setting.meaning}. {setting.breaks}".strip()
-            rows += [BLANK, *wrap([Span(about, "dim")], width)]
+            rows += [BLANK, *wrap([Span(about, "dim")], width), *wrap([Span(" ".join(setting.values), "key")], width)]
         rows.append(BLANK)
         if self.other == self.now:
             return [*rows, row(Span(tr("Right and left choose another value; the script is then replayed."), "now"))]
@@ -71,14 +72,13 @@ class Settings(Overlay):
         subject = f"setting:{key}"
         changed = self.other[key] != self.now[key]
         value = f"{self.now[key]} {self.glyphs.arrow} {self.other[key]}" if changed else self.now[key]
-        values = " ".join(SETTINGS[key].values)
         sign = Span("~ " if changed else "  ", "changed", subject)
         head = [
             sign,
             Span(f"{key:{KEY_WIDTH}}", "name", subject),
             Span(f"{value:16} ", "changed" if changed else "plain", subject),
         ]
-        return row(*head, Span(cut(values, max(width - KEY_WIDTH - 20, 0)), "dim", subject))
+        return row(*head, Span(as_many(SETTINGS[key].values, width - KEY_WIDTH - 20), "dim", subject))
 
     @property
     def first(self) -> int:
@@ -202,3 +202,17 @@ class Settings(Overlay):
         """Go on with the other machine."""
         if self.other != self.now:
             self.dismiss("\n".join(self.script()))
+
+
+def as_many(values: Sequence[str], room: int) -> str:
+    """As many values as have room, and how many more there are; those of the setting at the cursor stand below, all.
+
+    >>> as_many(["off", "on"], 6), as_many(["64", "128", "256"], 9)
+    ('off on', '64 128 +1')
+    """
+    for number in range(len(values), -1, -1):
+        more = [f"+{len(values) - number}"] if number < len(values) else []
+        text = " ".join([*values[:number], *more])
+        if len(text) <= room:
+            return text
+    return ""

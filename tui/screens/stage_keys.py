@@ -19,6 +19,11 @@ HINTS: Final = (
     ("hint", "h", "hint", "hint"),
 )
 """What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
+VIEW_HINTS: Final = {
+    True: (("v", "lists", "lists"), ("l", "legend", "legend")),
+    False: (("v", "picture", "lists"),),
+}
+"""Whether the machine is drawn → the hints of how else it can be seen."""
 HOMES: Final = {
     "pte": "spaces",
     "vma": "spaces",

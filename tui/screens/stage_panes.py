@@ -23,6 +23,7 @@ from tui.screens.stage_keys import (
     NARROW,
     STORY,
     STORY_WIDTHS,
+    VIEW_HINTS,
     WIDE,
 )
 from tui.views.bars import header, keys, relations, tabs
@@ -316,8 +317,7 @@ class StagePanes(Screen[None]):
             enter = "Enter " if action == picture.enter else ""
             hints.append((enter + key.replace("->", self.glyphs.arrow), does, action))
         if self.size.width >= NARROW:
-            hints += [("v", "lists" if self.pictured else "picture", "lists")]
-            hints += [("l", "legend", "legend")] if self.pictured else []
+            hints += VIEW_HINTS[self.pictured]
         hints += [
             ("F2-F8" if self._numbered() else "1-8", "panes", "show('2')"),
             ("?", "help", "app.help"),
