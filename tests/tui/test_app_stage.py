@@ -302,3 +302,13 @@ async def test_z_unfolds_at_the_cursor(store: Store) -> None:
         assert "buf+3" in user.pane("picture")
         await user.press("z")
         assert "buf+0..5" in user.pane("picture")
+
+
+async def test_a_picture_that_was_never_in_sight_takes_the_cursor_once_it_is(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made, SMALL) as user:
+        await user.press("f4")
+        await user.settle()
+        user.stage.point("process:p0")
+        await user.settle()
+        assert user.app.focused is user.stage.panes["picture"]
+        assert user.stage.panes["picture"].cursor is not None

@@ -204,10 +204,13 @@ class LinePane(Widget, can_focus=True):
         self.post_message(self.Pointed(self, stop.subject, clicked))
 
     def point_at(self, subject: str) -> bool:
-        """Put the cursor on the first place of a subject, silently; False if it stands nowhere here."""
+        """Put the cursor on the first place of a subject, silently; False if it stands nowhere here.
+
+        A pane that was never in sight has no rows yet: it does so as soon as it has, and the answer is True.
+        """
         if self._built_for is None and self.build is not None:
             self._wanted = subject
-            return False
+            return True
         self._wanted = ""
         found = next((stop for stop in stops(self.rows) if stop.subject == subject), None)
         if found is None:
