@@ -37,7 +37,7 @@ WHERE: Final = {
     "hugetlb": "Huge pages of the pool are never split. Who takes one out of the pool, and who holds it until when?",
     "tables": "A table of entries covers 2 MiB, a PMD table 1 GiB. When does one come, and when can one go?",
     "userfaultfd": "Is the page there after the command? If not: is the range registered for this kind of fault?",
-    "ksm": "Merged pages are one frame, which nobody may write to: who writes gets a page of his own.",
+    "ksm": "Merged pages are one frame, which nobody may write to: whoever writes gets a page of their own.",
     "swap": "Where is the content: in a frame, in a slot of swap, or in both? And where does the entry lead?",
 }
 """Kind → the first hint."""

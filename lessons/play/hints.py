@@ -31,7 +31,7 @@ def first_hints(item: Item, count: int, remaining: Callable[[Goal], Commands | N
         return written
     rest = remaining(goal)
     if rest is None:
-        lost = tr("From here the way that I know does not lead to the goal: go back to where it begins.")
+        lost = tr("From here the solution that I know no longer works: go back to where this goal begins.")
         texts = [lost, lost]
     elif not rest:
         texts = [tr("The goal is reached: go forward.")] * 2

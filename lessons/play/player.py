@@ -130,7 +130,7 @@ class Player(PlayedLesson):
         """All hints have been taken: play the next command of the way to the goal."""
         rest = self._remaining(goal)
         if not rest:
-            return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
+            return tr("From here the solution that I know no longer works: go back to where this goal begins.")
         return self.command(rest[0].text)
 
     def _play(self, played_steps: int) -> str:

@@ -93,7 +93,7 @@ def deadline(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise AssignmentError(tr("`{text}` is no moment, such as 2026-12-01T18:00").format(text=text)) from None
+        raise AssignmentError(tr("`{text}` is no date and time, such as 2026-12-01T18:00").format(text=text)) from None
     if not re.search(r"\d[ T]\d", text):
         moment = moment.replace(hour=23, minute=59, second=59)
     return moment.astimezone().timestamp()

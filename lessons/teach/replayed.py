@@ -129,7 +129,7 @@ def _look_at(lesson: Lesson, progress: LessonProgress) -> None:
     }
     for name, taken in progress.hints.items():
         if same and taken > counts.get(name, 0):
-            raise WorkError(tr("it took {count} hints at {name}; there are not so many").format(count=taken, name=name))
+            raise WorkError(tr("it took {count} hints at {name}; there are fewer").format(count=taken, name=name))
 
 
 def _one_item(player: Player, progress: LessonProgress) -> str:

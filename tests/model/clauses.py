@@ -691,7 +691,7 @@ GENERAL: Final = (
     r"A write fault takes the mark for leave to write in place: one process's write appears in the other's memory\.",
     r"The next write there is answered with a copy: the process goes on with a new frame, the device with this one\.",
     (
-        r"Who walks without locks holds no reference on the table he is in: whoever lets go of one "
+        r"A walker without locks holds no reference on the table it is in: whoever lets go of a table "
         r"must wait until no CPU can be inside\."
     ),
     r"Both read and write the same bytes, and whoever frees it first frees it under the other\.",
@@ -703,9 +703,9 @@ GENERAL: Final = (
     r"The byte never arrives, and no error is reported\.",
     r"(?:The device|Whoever reads it) works with old data, and no error is reported\.",
     r"it will not write the page again, and may drop it\.",
-    r"get_user_pages\(\) refuses such pages; whoever walks the page tables himself must look at the VMA too\.",
+    r"get_user_pages\(\) refuses such pages; whoever walks the page tables directly must look at the VMA too\.",
     r"no entry is asked, so there is no fault\.",
-    r"whoever reads there finds what he never wrote\.",
+    r"whoever reads there finds what they never wrote\.",
     r"\(\d+ more frames? likewise\)",
 )
 """What is true at any time, and tells nothing of the case."""

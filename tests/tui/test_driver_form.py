@@ -83,7 +83,7 @@ async def test_mistakes_are_told_beside_the_field_and_the_file_is_saved_over_not
 ) -> None:
     async with at(store) as user:
         await user.press("ctrl+n")
-        assert "nothing is wrong that can be seen by reading" in user.seen()
+        assert "reading it shows nothing wrong" in user.seen()
         await fill(user, "map insert", "page")
         assert "VM_PFNMAP is set, and ->fault" in user.seen()
         await fill(user, "map insert", "pgae")

@@ -97,7 +97,7 @@ class PtescopeApp(App[None]):
         Binding("ctrl+r", "recap", "What I have learnt", id="app.recap"),
         Binding("ctrl+t", "compare", "Compare drivers, grabbers and defences", id="app.compare"),
         Binding("ctrl+y", "review", "Review a driver, also one of your own", id="app.review"),
-        Binding("ctrl+n", "own_driver", "Describe a driver: a form, and what is wrong with it", id="app.own-driver"),
+        Binding("ctrl+n", "own_driver", "Describe a driver: a form that says what is wrong", id="app.own-driver"),
         Binding("plus,equals_sign", "faster(2.0)", "Autoplay faster", show=False, id="app.faster"),
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
         Binding("E", "export", "This screen as a file, SVG or Markdown", id="app.export"),

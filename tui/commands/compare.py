@@ -82,14 +82,14 @@ def add_bounds(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help="give a cell up after so many states (default %(default)s)",
+        help="give up a cell after this many states (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
         type=positive,
         default=MOST_MEMORY,
-        help="give a cell up where all processes together take so many MiB (default %(default)s)",
+        help="give up a cell once all processes together take this many MiB (default %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="compute everything anew")
     parser.add_argument(

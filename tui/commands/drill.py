@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     from lessons.drills.book import KINDS
 
     parser.description = tr(
-        "Exercises without end; every answer is computed by the model, and a worked account stands behind it. Kinds: "
+        "Endless practice; the model computes every answer and shows how it comes about. Kinds: "
         "{kinds}. Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
         "The same call with --seed asks the same everywhere."
     ).format(kinds="; ".join(f"{name}, {tr(asks)}" for name, (asks, _) in KINDS.items()))
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "kind",
         nargs="?",
         metavar="KIND",
-        help="what to exercise; KIND@WORLD asks it on a world of your own lessons, @WORLD asks all that fits that "
+        help="what to practise; KIND@WORLD asks it on a world of your own lessons, @WORLD asks all that fits that "
         "world, @ takes any of your worlds",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")

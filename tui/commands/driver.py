@@ -27,11 +27,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True)
     deeds.add_parser("list", help="the drivers that come along")
     showing = deeds.add_parser("show", help="print the file of a driver")
-    showing.add_argument("driver", metavar="NAME|FILE", help="a driver that comes along, or a file")
+    showing.add_argument("driver", metavar="NAME|FILE", help="a bundled driver, or a file")
     showing.add_argument("--kernel", choices=KERNELS, help="as it is on that kernel, with what `like` takes over")
     checking = deeds.add_parser("check", help="say what is wrong with driver files")
     checking.description = (
-        "Read driver files and say what is wrong: locks that some way leaves held, memory that goes before its "
+        "Read driver files and say what is wrong: locks left held on some path, memory that goes before its "
         "entries, flags and functions that end in a BUG_ON. Exit status: 0 no error (warnings may be told), 1 an "
         "error, 2 a file that cannot be read or is malformed."
     )
@@ -51,7 +51,7 @@ def _new_name(text: str) -> str:
         shape = tr("a letter, then letters, digits, `_` or `-`")
         raise ArgumentTypeError(tr("`{name}` is no name: {shape}").format(name=printable(text), shape=shape))
     if text in library.bundled():
-        raise ArgumentTypeError(tr("a driver `{name}` comes along: choose another name").format(name=text))
+        raise ArgumentTypeError(tr("a bundled driver is called `{name}`: choose another name").format(name=text))
     return text
 
 

@@ -57,14 +57,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help="give up after so many states (default %(default)s)",
+        help="give up after this many states (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
         type=positive,
         default=MOST_MEMORY,
-        help="give up where so many MiB are taken (default %(default)s)",
+        help="give up once this many MiB are taken (default %(default)s)",
     )
     part = parser.add_mutually_exclusive_group()
     part.add_argument(
@@ -94,13 +94,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--every-state",
         action="store_true",
-        help="visit every state of a large scene too, for the shares of schedules and the nearest ways; else of steps "
-        "that can change places one order is tried, which gives the same verdicts",
+        help="visit every state of large scenes too, for shares of schedules and nearest ways; otherwise steps that "
+        "commute are tried in one order, with the same verdicts",
     )
     parser.add_argument(
         "--no-symmetry",
         action="store_true",
-        help="search states that differ only in which of two equal tasks is which as well, one by one",
+        help="also search states one by one that differ only in which of two equal tasks is which",
     )
 
 

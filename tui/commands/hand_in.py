@@ -49,7 +49,7 @@ def main(args: Namespace) -> int:
         print(f"ptescope hand-in: {error}", file=sys.stderr)
         return EXIT_MALFORMED
     if not work.lessons and not work.exercises:
-        print(tr("Nothing was done yet that could be handed in."), file=sys.stderr)
+        print(tr("There is nothing to hand in yet."), file=sys.stderr)
         return EXIT_MALFORMED
     file = args.output or Path(file_name(name))
     if file.exists() and not args.force:

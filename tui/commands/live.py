@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--kind", choices=KINDS, default="", help=tr("what random programs are mostly about; without it of everything")
     )
-    parser.add_argument("--unprivileged", action="store_true", help=tr("look at no more than anybody may"))
+    parser.add_argument("--unprivileged", action="store_true", help=tr("look only at what any user may see"))
     parser.add_argument(
         "--allow-system",
         action="store_true",

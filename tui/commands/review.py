@@ -23,12 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Review a driver: every grabber against each of the driver's operations and against fork, munmap, mremap and "
         "exit, each cell a small scene that is searched in every interleaving. A cell tells what the grabber does: "
-        "what happens without him stands in the row `nobody`. What has been computed is kept until the model changes; "
+        "what happens without it stands in the row `nobody`. What has been computed is kept until the model changes; "
         "after Ctrl+C the same command goes on from there. Exit status, by the worst cell: 0 nothing worse than a "
         "hazard; 1 a cell corrupts or splats; 2 there is no such driver or cell, or the file is wrong; 3 the bound was "
         "hit; 4 a cell is vacuous; 5 in some schedule tasks wait for ever."
     )
-    parser.add_argument("driver", metavar="DRIVER", help="a driver that comes along, or a .driver file")
+    parser.add_argument("driver", metavar="DRIVER", help="a bundled driver, or a .driver file")
     kernels = SETTINGS["kernel"].values
     parser.add_argument("--kernel", choices=kernels, default=kernels[0], help="the kernel (default %(default)s)")
     parser.add_argument(
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--accept",
         action="append",
         metavar="CELLS",
-        help="whatever stands in these cells, the exit status does not tell of it (repeatable): say raw:* or *:fork",
+        help="the exit status ignores these cells (repeatable): for example raw:* or *:fork",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument(

@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=MOST_STATES,
-        help="give a search up after so many states (default %(default)s)",
+        help="give up a search after this many states (default %(default)s)",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")

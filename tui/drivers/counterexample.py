@@ -172,7 +172,7 @@ class CounterexampleDriver(SandboxDriver):
         if way.cut < 0:
             return tr("No schedule avoids it. Go forward and see.")
         if self.nodes.index(here) > way.cut:
-            return tr("The point of no return is passed: no schedule from here on is safe.")
+            return tr("You are past the point of no return: no schedule from here on is safe.")
         return tr("Go forward. Until the point of no return another order would be safe.")
 
     def _schedule(self, way: Counterexample, here: int) -> Iterator[str]:

@@ -193,7 +193,7 @@ class DrillDriver:
         if self.chosen >= 0:
             return tr("You have answered: `n` shows how it comes about.")
         if self.hinted == len(hints(self.exercise)):
-            return tr("These were all the hints. A guess is judged with its reason, and `n` shows how it comes about.")
+            return tr("Those were all the hints. Answer, and you get the reason; `n` shows how it comes about.")
         self.hinted += 1
         return ""
 

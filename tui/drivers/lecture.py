@@ -105,7 +105,7 @@ class LectureDriver(LessonDriver):
         assert player.goal is not None
         done = len(player.place.typed)
         if done >= len(player.goal.solution):
-            return tr("From here the way that I know does not lead to the goal: go back to where it begins.")
+            return tr("From here the solution that I know no longer works: go back to where this goal begins.")
         return player.command(player.goal.solution[done].text)
 
     def presented(self) -> Presented:

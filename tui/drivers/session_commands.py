@@ -86,7 +86,7 @@ def carry_out(driver: "SandboxDriver", line: str) -> str:
             case "redo":
                 return driver.redo()
             case _:
-                return driver.watch(rest) if rest else tr("What is to be watched? For example `watch refcount p0 buf`.")
+                return driver.watch(rest) if rest else tr("Watch what? For example `watch refcount p0 buf`.")
     except ScriptError as error:
         first = error.problems[0]
         more = f" (+{len(error.problems) - 1})" if len(error.problems) > 1 else ""
@@ -177,7 +177,7 @@ def open_code(driver: "SandboxDriver", code: str) -> str:
     except CodeError as error:
         return str(error)
     driver.jumped()
-    return "" if same else tr("The code was made by another version: its moves now lead to another state than there.")
+    return "" if same else tr("The code was made by another version: its moves lead to a different state here.")
 
 
 def _goto(driver: "SandboxDriver", where: str) -> str:

@@ -41,7 +41,7 @@ MAY_BE_HUGE: Final = VM_HUGEPAGE | VM_HUGETLB
 NOWHERE: Final = "no program can do this on a running kernel"
 
 NOT_HERE: Final = {
-    "set": "the machine at hand is what it is",
+    "set": "the settings of a running machine stay as they are",
     "begin": "nobody can stop a running kernel between two micro-steps",
     "step": "nobody can stop a running kernel between two micro-steps",
     "finish": "nobody can stop a running kernel between two micro-steps",
@@ -50,9 +50,9 @@ NOT_HERE: Final = {
     "always": "`ptescope run` judges it",
     "never": "`ptescope run` judges it",
     "final": "`ptescope run` judges it",
-    "driver": "a driver that a file describes exists in the model alone",
-    "migrate": "memory is moved when the kernel likes",
-    "reclaim": "memory is swapped out when the kernel likes; `madvise … pageout` asks for it",
+    "driver": "a driver described in a file exists only in the model",
+    "migrate": "the kernel decides when it moves memory",
+    "reclaim": "the kernel decides when it swaps memory out; `madvise … pageout` asks for it",
     "dax": "it needs persistent memory",
 }
 """Why a verb cannot be carried out, where there is more to say than that it takes a driver."""

@@ -116,7 +116,7 @@ class PlainDrill:
         """One more hint."""
         known = hints(made)
         if self.hinted == len(known):
-            self.say(tr("These were all the hints. A guess is judged with its reason, and w shows how it comes about."))
+            self.say(tr("Those were all the hints. Answer, and you get the reason; w shows how it comes about."))
             return
         self.say(f"{tr('Hint')} {self.hinted + 1}/{len(known)}: {known[self.hinted].replace('`', '')}")
         self.hinted += 1

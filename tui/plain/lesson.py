@@ -143,7 +143,7 @@ class PlainLesson:
             return lambda: self.player.command(text)
         if "answer" in view.may:
             return lambda: self.player.answer(text)
-        return lambda: tr("`{line}` is no key here; ? is help.").format(line=line)
+        return lambda: tr("`{line}` does nothing here; ? is help.").format(line=line)
 
     def keep(self) -> None:
         """Write the progress; say once if that is impossible."""

@@ -56,8 +56,8 @@ class StateCode(Handout):
             text = encode(session.timeline, session.node)
             about = tr(
                 "This text is the present state with the schedule that led to it. `ptescope sandbox --code CODE` or "
-                "`:code CODE` opens it, anywhere. It holds no program and is safe to paste; blanks and line ends do "
-                "not matter."
+                "`:code CODE` opens it, anywhere. It contains no program and is safe to paste; spaces and line "
+                "breaks do not matter."
             )
         except CodeError as error:
             text, about = "", str(error)

@@ -143,7 +143,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
             for finding in sorted(found, key=lambda one: (one.severity, one.line)):
                 rows += self._complaint(finding, width)
             if not found:
-                told = f"{self.glyphs.ok} {tr('nothing is wrong that can be seen by reading')}"
+                told = f"{self.glyphs.ok} {tr('reading it shows nothing wrong')}"
                 rows += [row(Span(line, "ok")) for line in wrap(told, max(width, 20))]
         rows.append(row(Span("")))
         for number, line in enumerate(self.draft.text.rstrip("\n").split("\n"), 1):

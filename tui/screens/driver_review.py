@@ -129,7 +129,7 @@ class DriverReview(Comparison):
         """How many cells there are of each outcome, and what the one under the cursor means."""
         count = counted(cell for one in self.asked if (cell := self._known(one)))
         if self.lists and not self.listed:
-            nothing = tr("Nothing so far that does harm. Esc stops the search; what is known is kept.")
+            nothing = tr("Nothing harmful so far. Esc stops the search; what is known is kept.")
             return f"{count}\n{nothing}".strip()
         return f"{count}\n{super().described()}".strip()
 

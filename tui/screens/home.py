@@ -174,7 +174,7 @@ class Home(Screen[None]):
         """Forget what was done in the lesson under the cursor, once that is confirmed; a copy is kept."""
         name = self._begun()
         if not name:
-            self.notify(tr("Nothing was done here that could be forgotten."), markup=False)
+            self.notify(tr("There is nothing here to forget."), markup=False)
             return
         from tui.screens.confirm import YES, Confirm
 

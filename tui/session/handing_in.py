@@ -27,7 +27,7 @@ def handed_in(store: Store, typed: str, assignment: Assignment | None) -> Handed
     name = clean_name(name)
     work = hand_in(store.read(), name, student.strip(), __version__, assignment)
     if not work.lessons and not work.exercises:
-        raise HandInError(tr("Nothing was done yet that could be handed in."))
+        raise HandInError(tr("There is nothing to hand in yet."))
     still = tuple(missing(work, assignment)) if assignment is not None else ()
     return HandedIn(file_name(name), as_file(work), still)
 

@@ -28,7 +28,7 @@ def row_of(driver: str) -> DriverRow:
     if driver != "-" and not Path(driver).exists() and Path(driver).suffix != library.SUFFIX:
         hint = did_you_mean(driver, names) or f": {', '.join(names)}"
         raise UnreadableError(
-            tr("no driver `{name}` comes along, and there is no such file").format(name=driver) + hint
+            tr("no bundled driver is called `{name}`, and there is no such file").format(name=driver) + hint
         )
     return row_of_text(driver, read_text(driver))
 
@@ -37,7 +37,7 @@ def row_of_text(file: str, text: str) -> DriverRow:
     """A driver that a text describes; `file`: what messages call it. UnreadableError, ScriptError."""
     name = whole(text).name
     if name in library.bundled():
-        said = tr("{file}: a driver `{name}` comes along: choose another name")
+        said = tr("{file}: a bundled driver is called `{name}`: choose another name")
         raise UnreadableError(said.format(file=file, name=name))
     return DriverRow((name,), text=text)
 
@@ -48,7 +48,7 @@ def assist(line: str) -> Completion:
     start = line.strip()
     if any(start == one.word for one in found):
         return Completion(start, "", ())
-    wanted = tr("a driver that comes along, or a .driver file")
+    wanted = tr("a bundled driver, or a .driver file")
     return Completion("DRIVER", wanted, tuple(one for one in found if one.word.startswith(start)))
 
 

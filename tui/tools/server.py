@@ -142,7 +142,7 @@ def row_of(driver: str) -> DriverRow:
         raise ToolError(f"no such driver comes along, and a text would begin with `driver NAME`{hint}")
     name = whole(driver).name
     if name in names:
-        raise ToolError(f"a driver `{name}` comes along: choose another name")
+        raise ToolError(f"a bundled driver is called `{name}`: choose another name")
     return DriverRow((name,), text=driver)
 
 

@@ -110,7 +110,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "KSM",
-        "Kernel samepage merging: ksmd puts one write-protected page in the place of several of the same content.",
+        "Kernel samepage merging: ksmd replaces several pages of the same content with one write-protected page.",
         "mm/ksm.c: cmp_and_merge_page",
     ),
     Term(
@@ -200,7 +200,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "VM_MIXEDMAP",
-        "A VMA with both pages that have a struct page and bare PFNs.",
+        "A VMA that may have both: pages with a struct page, and bare PFNs.",
         "include/linux/mm.h: VM_MIXEDMAP",
     ),
     Term(
@@ -220,7 +220,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "zero page",
-        "One frame full of zeros that a read of never written anonymous memory maps; nobody counts it.",
+        "One frame full of zeros. Reading anonymous memory that was never written maps it; nobody counts it.",
         "mm/memory.c: do_anonymous_page",
     ),
 )

@@ -65,7 +65,7 @@ class ReportPrinter(StoryPrinter):
             counts = tr("{states} states, {transitions} transitions").format(
                 states=len(reduced.before), transitions=reduced.transitions
             )
-            how = tr("of steps that can change places one order was tried, so every schedule is covered")
+            how = tr("steps that commute were tried in one order only, which still covers every schedule")
         took = tr("{seconds} s of CPU time ({rate} states/s)").format(seconds=f"{seconds:.1f}", rate=round(rate))
         self.line(0, label(tr("searched:")), counts, f"; {how}, {took}")
         if self.found.part is not None:

@@ -22,13 +22,13 @@ FREED_TABLE: Final = Invariant(
 def explain_freed_table(scene: MachineView, read: FreedTableRead) -> Violation:
     """What the page is by now, and who should have waited."""
     about = phrase(
-        "The walk for {place} reads its entry in {frame}, which was its page table and is not any more.",
+        "The walk for {place} reads its entry in {frame}, which was its page table but no longer is.",
         place=place(scene, read.process, read.vpn),
         frame=name_of(scene, read.pfn),
     )
     why = phrase(
-        "Who walks without locks holds no reference on the table he is in: whoever lets go of one must wait until no "
-        "CPU can be inside."
+        "A walker without locks holds no reference on the table it is in: whoever lets go of a table must wait until "
+        "no CPU can be inside."
     )
     message = together((about, _now(scene, read.pfn), why))
     return violation(FREED_TABLE, (subject("frame", read.pfn), subject("process", read.process)), message)

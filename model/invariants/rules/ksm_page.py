@@ -27,7 +27,7 @@ def ksm_write(before: MachineView, after: MachineView, change: Change) -> Iterat
         return
     message = phrase(
         "{frame:capital} is a KSM page, and now holds {new} instead of {old}. It is mapped by {entries}; whoever reads "
-        "there finds what he never wrote.",
+        "there finds what they never wrote.",
         frame=name_of(before, pfn),
         new=change.new or 0,
         old=change.old or 0,

@@ -25,7 +25,7 @@ def secret_access(scene: MachineView, access: Access) -> Violation | None:
         return None
     message = phrase(
         "{accessed}, a page of secret memory. get_user_pages() refuses such pages; whoever walks the page tables "
-        "himself must look at the VMA too.",
+        "directly must look at the VMA too.",
         accessed=accessed(scene, access),
     )
     subjects = (subject("ref", access.reference),) if access.reference else ()
