@@ -89,7 +89,7 @@ async def test_mistakes_are_told_beside_the_field_and_the_file_is_saved_over_not
         await fill(user, "map insert", "pgae")
         assert "did you mean `page`?" in user.seen()
         await fill(user, "map insert", "pfn")
-        assert "nothing is wrong" in user.seen()
+        assert "shows nothing wrong" in user.seen()
         write("taken.driver", "somebody's")
         await fill(user, "driver NAME", "taken")
         await user.press("ctrl+s")
