@@ -29,7 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="the order of the list (default %(default)s)")
     parser.add_argument("--story", action="store_true", help="tell the way into the bug step by step")
     parser.add_argument(
-        "--check", action="store_true", help="play both scenes of the named bug, or of all, and say what differs from its text"
+        "--check",
+        action="store_true",
+        help="play both scenes of the named bug, or of all, and say what differs from its text",
     )
     museum_new.add_arguments(parser)
 

@@ -36,7 +36,10 @@ LEGEND: Final = (
     ("hazard in N", "a belief is false by then, but nothing is lost yet"),
     ("refused ERRNO", "the kernel refuses, in every interleaving; `at mmap`: there is nothing to grab"),
     ("safe, N states", "all N reachable states are in order"),
-    ("deadlock in N, waits for ever in N", "in some schedule tasks wait for each other, or for something that nobody does"),
+    (
+        "deadlock in N, waits for ever in N",
+        "in some schedule tasks wait for each other, or for something that nobody does",
+    ),
     ("vacuous: COMMAND: ERRNO", "nothing was found, but that command never took place, so nothing is shown"),
     ("bound hit", "the search ended early, and something worse may lie beyond"),
 )
