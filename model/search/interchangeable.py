@@ -164,8 +164,14 @@ def words_of(one: Permission, other: Permission) -> Iterator[tuple[str, str]]:
     yield from zip(one.tasks, other.tasks, strict=True)
 
 
+MOST_PERMISSIONS: Final = 40
+"""Among more than that nobody looks for exchanges: it takes the fourth power of their number."""
+
+
 def exchanges(scene: SearchProblem) -> Iterator[NamePermutation]:
     """Every exchange of names that two permissions suggest and that turns the scene into itself."""
+    if len(scene.permissions) > MOST_PERMISSIONS:
+        return
     known: list[NamePermutation] = []
     for one, other in combinations(scene.permissions, 2):
         if not alike(one, other):

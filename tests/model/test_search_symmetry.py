@@ -9,6 +9,7 @@ import pytest
 
 from model.script.parser import parse
 from model.search.bfs import Search, explore
+from model.search.interchangeable import MOST_PERMISSIONS, exchanges
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
 from model.search.result import result_of
@@ -217,3 +218,10 @@ def test_names_that_do_make_a_difference_are_noticed_and_the_search_goes_without
     search = explore(scene)
     assert search.symmetry is None
     assert len(search.seen) == len(whole.seen)
+
+
+@pytest.mark.parametrize(("commands", "found"), [(3, 3), (MOST_PERMISSIONS + 1, 0)])
+def test_among_very_many_commands_nobody_looks_for_exchanges(commands: int, found: int) -> None:
+    """A hundred equal ones took minutes before the search began."""
+    text = "process p0\nmmap p0 m anon private rw 1\n" + "may 1 read p0 m\n" * commands
+    assert len(list(exchanges(set_up(parse(text))))) == found
