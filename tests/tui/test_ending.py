@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import Final
@@ -128,6 +129,41 @@ in_order(lambda: print("told") or EXIT_INTERRUPTED)
 """
     ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"told\ntidy\n", b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_raised_in_the_middle_of_an_import(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "slow.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {int(number)})\n    for _ in range(10_000):\n        pass\n"
+        "except BaseException:\n    pass  # as C code may lose it\nprint('imported', flush=True)\n"
+    )
+    work = """
+import time
+from tui.session.ending import in_order
+def work():
+    import slow
+    time.sleep(20)
+in_order(work)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[2]), str(tmp_path)))}
+    ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (-number, b"imported\n")
+
+
+def test_a_signal_ends_what_runs_in_a_task_of_asyncio() -> None:
+    work = """
+import asyncio, os, signal, time
+from tui.session.ending import in_order
+async def task():
+    os.kill(os.getpid(), signal.SIGTERM)
+async def waits():
+    kept = asyncio.create_task(task())
+    await asyncio.sleep(20)
+in_order(lambda: asyncio.run(waits()))
+"""
+    begun = time.monotonic()
+    ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False, timeout=15)
+    assert ended.returncode == -signal.SIGTERM, f"after {time.monotonic() - begun} s"
 
 
 def test_who_ignores_a_hang_up_goes_on_ignoring_it() -> None:

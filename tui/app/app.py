@@ -211,8 +211,10 @@ class PtescopeApp(App[None]):
     def on_mount(self) -> None:
         """Leave the terminal as it was, and keep what was done, where the program is ended from outside."""
         self.app_resume_signal.subscribe(self, self._drawn_anew)
+        if self.is_headless:
+            return  # an export: it is ended like any other work
         loop = asyncio.get_running_loop()
-        for asked in (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
+        for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
             with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
                 loop.add_signal_handler(asked, partial(self.exit, return_code=128 + asked))
 

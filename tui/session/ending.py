@@ -6,12 +6,17 @@ interrupted, and a shell calls that 128 and the signal's number, 130.
 The kernel tells a hang-up only to the leader of the terminal's session; everybody else learns of it when the leader
 hands it on, or ends. A shell does one of the two at once. `make` does neither: it waits for what it has started. So a
 program whose leader runs it without job control looks at the terminal itself.
+
+While a module is being imported nothing is raised, but a moment later: C code there, msgspec's above all, where it
+works out the types of what it will decode, loses an exception or ends in a segmentation fault.
 """
 
+import _thread
 import atexit
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -23,8 +28,17 @@ BACK_OFF: Final = 0.05
 """Seconds between two reads of a terminal that is gone, until the program has ended."""
 
 
-class EndedError(BaseException):
-    """Somebody wants the program to end. No Exception: nobody but the command line may take it for an accident."""
+NOT_IN: Final = ("<frozen importlib", f"{os.sep}msgspec{os.sep}", f"{os.sep}typing.py")
+"""Parts of the names of files in whose frames, or below them, nothing is raised …"""
+LATER: Final = 0.01
+"""… but so many seconds later."""
+
+
+class EndedError(SystemExit):
+    """Somebody wants the program to end. No Exception: nobody but the command line may take it for an accident.
+
+    asyncio keeps whatever else a task raises for those who wait for the task, and goes on.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,14 +49,16 @@ def in_order(work: Callable[[], int]) -> int:
     """Work; SIGTERM and SIGHUP raise EndedError in it, once, and then end the program, whatever the work made of that.
 
     EXIT_INTERRUPTED of the work ends the program by SIGINT. A signal that is ignored, as SIGHUP is under nohup, stays
-    ignored.
+    ignored. SIGINT raises KeyboardInterrupt, as ever.
     """
     if os.name != "posix":
         return work()
     asked_by: list[int] = []
 
     def asked(number: int, frame: FrameType | None) -> None:
-        del frame
+        if not may_be_raised_in(frame):
+            once_more(number)
+            return
         signal.signal(number, signal.SIG_DFL)  # whoever asks twice is not made to wait
         asked_by.append(number)
         raise EndedError(number)
@@ -50,6 +66,8 @@ def in_order(work: Callable[[], int]) -> int:
     heeded = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
     for number in heeded:
         signal.signal(number, asked)
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler):
+        signal.signal(signal.SIGINT, interrupted)
     if signal.SIGHUP in heeded:
         _watch_terminal()
     status = 0
@@ -61,6 +79,34 @@ def in_order(work: Callable[[], int]) -> int:
     if status == EXIT_INTERRUPTED:
         end_by(signal.SIGINT)
     return status
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """Ctrl+C, also where asyncio would cancel a task and hope that it does not go on."""
+    if may_be_raised_in(frame):
+        raise KeyboardInterrupt
+    once_more(number)
+
+
+def may_be_raised_in(frame: FrameType | None) -> bool:
+    """Whether no code is under way that does not stand an exception out of nowhere."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if any(part in name for part in NOT_IN):
+            return False
+        frame = frame.f_back
+    return True
+
+
+def once_more(number: int) -> None:
+    """Send the main thread, in which handlers run, the signal again in a moment."""
+    thread = _thread.get_ident()
+
+    def send() -> None:
+        time.sleep(LATER)
+        signal.pthread_kill(thread, number)
+
+    _thread.start_new_thread(send, ())
 
 
 def end_by(number: int) -> NoReturn:
