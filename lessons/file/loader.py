@@ -176,7 +176,7 @@ class _FolderOfWorlds(Mapping[str, str]):
     """The world scripts of a folder by their names; each is read when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self.paths = {path.stem: path for path in sorted(folder.glob("*.pte"))}
+        self.paths = {path.stem: path for path in folder.glob("*.pte")}
 
     def __getitem__(self, name: str) -> str:
         from model.script.uses import with_drivers
@@ -188,7 +188,7 @@ class _FolderOfWorlds(Mapping[str, str]):
             raise LessonError([_in_world(path, problem) for problem in error.problems]) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
+        return iter(sorted(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -3,16 +3,20 @@
 from collections.abc import Iterable, Iterator
 
 from lessons.drills.score import summary
+from lessons.file.library import LessonEntry
 from lessons.file.schema import Lesson
 from lessons.i18n.language import tr
 from lessons.learner.progress import LessonProgress, Progress
 from lessons.play.player import Player
 
 
-def recap(course: Iterable[Lesson], progress: Progress) -> str:
-    """The whole recap. Raises LessonError where a lesson that was begun cannot be played any more."""
-    lessons = list(course)
-    begun = [lesson for lesson in lessons if lesson.id in progress.lessons]
+def recap(course: Iterable[LessonEntry], progress: Progress) -> str:
+    """The whole recap. Raises LessonError where a lesson that was begun cannot be played any more.
+
+    Only the lessons that were begun are read whole.
+    """
+    lessons = [(entry, entry.header) for entry in course if entry.header is not None]
+    begun = [entry.lesson for entry, header in lessons if header.id in progress.lessons and entry.lesson is not None]
     texts = [f"# {tr('What I have learnt')}"]
     if not begun and not progress.drills:
         texts.append(tr("Nothing yet: `ptescope` opens the course, `ptescope drill` asks a question."))
@@ -25,9 +29,9 @@ def recap(course: Iterable[Lesson], progress: Progress) -> str:
     if progress.drills:
         texts.append("\n\n".join(_drills(progress)))
     done = {name for name, one in progress.lessons.items() if one.finished}
-    following = next((lesson for lesson in lessons if lesson.id not in done), None)
+    following = next((header for _, header in lessons if header.id not in done), None)
     if following is not None:
-        texts.append(f"## {tr('Next')}\n\n**{following.header.title}**: {following.header.summary}")
+        texts.append(f"## {tr('Next')}\n\n**{following.title}**: {following.summary}")
     return "\n\n".join(texts) + "\n"
 
 

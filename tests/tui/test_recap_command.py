@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lessons.file.library import find
-from lessons.file.schema import NumberQuestion
+from lessons.file.loader import load
+from lessons.file.schema import Lesson, NumberQuestion
 from lessons.learner.progress import LessonProgress, Store
 from lessons.play.player import Player
 from tui import cli
@@ -47,6 +48,23 @@ def test_recap_puts_the_wrong_guess_beside_the_truth(kept: Store, capsys: pytest
     assert "I said 1000; it is 0. That is the belief that this lesson is about." in text
     assert "`pte`: 1 of 1" in text
     assert "**A mapping costs no memory**" in text.partition("## Next")[2]
+
+
+def test_only_lessons_under_way_are_read_whole(
+    kept: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read all of the course takes two thirds of a list's time."""
+    read: list[str] = []
+
+    def noted(path: Path) -> Lesson:
+        read.append(path.stem)
+        return load(path)
+
+    monkeypatch.setattr("lessons.file.library.load", noted)
+    kept.save(FIRST, LessonProgress(item=2))
+    assert f"at 3/{len(find(FIRST).items)}" in called(capsys, "lessons")
+    assert "### A mapping costs no memory" in called(capsys, "recap")
+    assert set(read) == {FIRST}
 
 
 def test_the_numbers_in_a_question_are_there_in_the_recap_too(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:

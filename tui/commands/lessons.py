@@ -37,10 +37,10 @@ def main(args: Namespace) -> int:
     if store.report:
         print(store.report, file=sys.stderr)
     print_course(course, progress)
-    for entry in course:
-        if entry.error is not None:
-            print(entry.error, file=sys.stderr)
-    return EXIT_UNREADABLE if any(entry.error for entry in course) else EXIT_FINE
+    damaged = [entry for entry in course if entry.header is None]
+    for entry in damaged:
+        print(entry.error, file=sys.stderr)
+    return EXIT_UNREADABLE if damaged else EXIT_FINE
 
 
 def _reset(store: "Store", name: str, known: set[str]) -> bool:
@@ -61,24 +61,21 @@ def print_course(course: "list[LessonEntry]", progress: "Progress") -> None:
 
     part = ""
     for entry in course:
-        if entry.lesson is None:
+        header = entry.header
+        if header is None:
             continue
-        header = entry.lesson.header
         if entry.group != part:
             print(tr(entry.group) if not part else f"\n{tr(entry.group)}")
             part = entry.group
-        done = how_far(progress.lessons.get(entry.name, LessonProgress()), len(entry.lesson.items))
+        done = how_far(progress.lessons.get(entry.name, LessonProgress()), entry)
         print(f"  {done:9}  {entry.name}: {header.title} ({tr('{count} minutes').format(count=header.minutes)})")
         print(f"  {'':9}  {header.summary}")
 
 
-def how_far(lesson: "LessonProgress", items: int) -> str:
-    """How far a lesson is, in a word.
-
-    >>> from lessons.learner.progress import LessonProgress
-    >>> how_far(LessonProgress(), 9), how_far(LessonProgress(item=3), 9), how_far(LessonProgress(finished=True), 9)
-    ('new', 'at 4/9', 'done')
-    """
-    if lesson.finished:
+def how_far(progress: "LessonProgress", entry: "LessonEntry") -> str:
+    """How far a lesson is, in a word. One that is under way is read whole: its header does not say how long it is."""
+    if progress.finished:
         return tr("done")
-    return f"{tr('at')} {lesson.item + 1}/{items}" if lesson.item or lesson.step or lesson.guesses else tr("new")
+    if not (progress.item or progress.step or progress.guesses):
+        return tr("new")
+    return f"{tr('at')} {progress.item + 1}/{len(entry.lesson.items) if entry.lesson is not None else '?'}"

@@ -28,7 +28,7 @@ def main(args: Namespace) -> int:
 
     store = Store()
     try:
-        text = recap((entry.lesson for entry in entries() if entry.lesson is not None), store.read())
+        text = recap(entries(), store.read())
     except (LessonError, ProgressError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNREADABLE

@@ -173,7 +173,7 @@ class PlainHome:
         from lessons.teach.recap import recap
         from tui.views.markdown import markdown
 
-        text = recap((entry.lesson for entry in self.entries if entry.lesson is not None), self._read())
+        text = recap(self.entries, self._read())
         for row in markdown(text, min(self.output.width, WIDEST)):
             self.say(row.text.rstrip())
 

@@ -65,7 +65,7 @@ class Recap(ModalScreen[None], LeavesOnce[None]):
     def _text(self) -> str:
         """The recap, or why there is none."""
         try:
-            return recap((entry.lesson for entry in entries() if entry.lesson is not None), self.store.read())
+            return recap(entries(), self.store.read())
         except (LessonError, ProgressError) as error:
             return str(error)
 
