@@ -229,7 +229,7 @@ class _Line(LineParser):
             scope.declare("reference", kept, verb.name, self.number)
         if verb.name == "fork" and process and "CHILD" in command.operands:
             scope.fork(process, str(command.operands["CHILD"]), self.number)
-        if verb.name == "userfaultfd" and "event_fork" in command.options:
+        if verb.name == "userfaultfd" and "event_fork" in command.options and "U" in command.operands:
             scope.fork_events.add(str(command.operands["U"]))
         if verb.name == "set" and command.operands.get("KEY") == "cpus":
             scope.cpus = int(str(command.operands.get("VALUE", scope.cpus)))

@@ -173,6 +173,7 @@ WRONG = [
     ("peek r0+x", "1:8: `+x` is no page of it: `R` or `R+N`"),
     ("gup p0 buf as=r0", "1:15: there is a reference `r0` already, made in line 9"),
     ("process p0", "1:9: there is a process `p0` already, made in line 1"),
+    ("userfaultfd p0 2x event_fork", "1:16: `2x` is no name: a letter, then letters, digits, `_` or `-`, at most 40"),
     ("mmap p0 buf anon private rw 4", "1:9: `p0` has a label `buf` already, made in line 7"),
     ("process 9p", "1:9: `9p` is no name: a letter, then letters, digits, `_` or `-`, at most 40"),
     ("begin main read p0 buf", "1:7: `main` is reserved: plain commands run under that name"),
