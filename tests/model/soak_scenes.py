@@ -1,18 +1,18 @@
 """Random scenes for the search, out of what the soak plays: no step misses its object in any interleaving of them.
 
 A scene follows from its number alone. It is the beginning of that episode, a few of its commands that succeed, and two
-or three that may happen. The search goes through it to a bound; each way that it reports is walked on the plain kernel,
-and a small scene is compared with a search that remembers nothing.
+or three that may happen. The search goes through it to a bound; each way that it reports is walked on the plain kernel
+and played back from the script that is printed of it; a small scene is compared with a search that remembers nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from model.script.parser import parse, parse_line
 from model.script.runner import Runner
 from model.script.scope import Scope
 from model.search.bfs import Search, explore
-from model.search.paths import best_path, verified
+from model.search.paths import Action, as_script, best_path, replay, verified
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
 from model.text.problems import ScriptError
@@ -81,6 +81,17 @@ def _look_at(scene: SearchProblem, search: Search) -> None:
     """Tell what was found, walk every way, and compare a small scene with the naive search."""
     report(search)
     for prop in search.distance:
-        verified(search, prop, best_path(search, prop))
+        _play_back(search, verified(search, prop, best_path(search, prop)).actions)
     if search.complete and len(search.seen) <= FEW_STATES:
         assert naive_search.search(scene).distances == search.distance, "the naive search finds something else"
+
+
+def _play_back(search: Search, actions: Sequence[Action]) -> None:
+    """The script that is printed of a way (`begin`, `step`, `finish`) comes to the machine that the way leads to."""
+    runner, walked = Runner(), search.scene.context.state
+    for moved in replay(search.scene, actions):
+        walked = moved.state
+    for command in parse("\n".join(as_script(search, actions))):
+        runner.perform(command)
+    if runner.context.state != walked:
+        raise AssertionError("another machine after the script that the search prints")

@@ -2,7 +2,7 @@
 
 A trip follows from its number: the script of that episode, left in the middle of a last command. It is run, performed
 in a session, stepped through, undone and redone, saved and loaded, sent as a state code, kept and restored. The machine
-must be the same to the last bit each time, and so must every answer. What the search prints is compared by the scenes.
+must be the same to the last bit each time, and so must every answer. The scenes play back what a search prints.
 """
 
 import contextlib
