@@ -99,6 +99,7 @@ def test_the_first_corruption_ends_the_search() -> None:
 
 def test_the_bound_was_hit_first() -> None:
     status, found = explored(STALE_PIN, "--max-states", "20")
+    assert 20 < found["states"] <= 22
     assert (status, found["complete"], found["schedules"]) == (3, False, None)
 
 
