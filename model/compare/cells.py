@@ -16,6 +16,7 @@ from model.script.runner import Account, Runner
 from model.search.bfs import Property, Search
 from model.search.ends import OK as OK_WORD
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
+from model.search.packed import Component
 from model.search.paths import Action, Path, as_script, best_path, path_of, verified_in
 from model.search.problem import SearchProblem, set_up
 from model.search.strategy import Progress, SearchOutcome, search_scene
@@ -317,11 +318,13 @@ def _granted(search: Search, grab: CommandUse) -> bool:
     """Whether in some state the grabber has a page: a mirror whose entries are still empty has none."""
     if "as" not in grab.permission.command.options:
         return OK_WORD in grab.outcomes
-    references = search.cache.tables[REFERENCES].components
+    fields = cast("dict[tuple[str, str], Component]", search.cache.tables[REFERENCES].components)
     return any(
-        reference is not None and any(pfn != NOT_MAPPED for pfn in reference.frames)
-        for component in references.values()
-        for reference in component.by_code.values()
+        pfn != NOT_MAPPED
+        for (_, field), component in fields.items()
+        if field == "frames"
+        for frames in component.by_code.values()
+        for pfn in frames or ()
     )
 
 
