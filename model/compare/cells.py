@@ -16,7 +16,6 @@ from model.script.runner import Account, Runner
 from model.search.bfs import Property, Search
 from model.search.ends import OK as OK_WORD
 from model.search.ends import CommandUse, NeverEnds, command_uses, never_ends
-from model.search.packed import Component
 from model.search.paths import Action, Path, as_script, best_path, path_of, verified_in
 from model.search.problem import SearchProblem, set_up
 from model.search.strategy import Progress, SearchOutcome, search_scene
@@ -318,14 +317,7 @@ def _granted(search: Search, grab: CommandUse) -> bool:
     """Whether in some state the grabber has a page: a mirror whose entries are still empty has none."""
     if "as" not in grab.permission.command.options:
         return OK_WORD in grab.outcomes
-    fields = cast("dict[tuple[str, str], Component]", search.cache.tables[REFERENCES].components)
-    return any(
-        pfn != NOT_MAPPED
-        for (_, field), component in fields.items()
-        if field == "frames"
-        for frames in component.by_code.values()
-        for pfn in frames or ()
-    )
+    return any(pfn != NOT_MAPPED for frames in search.cache.tables[REFERENCES].met("frames") for pfn in frames)
 
 
 def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:

@@ -129,6 +129,13 @@ class PackedTable:
             if value is not None:
                 yield key, value
 
+    def met(self, field: str) -> Iterator[Any]:
+        """Every value that a field of some entry has had in a state of the search."""
+        for component in self.components.values():
+            for record in component.by_code.values():
+                if record is not None:
+                    yield getattr(record, field)
+
 
 ENTRY: Final = ""
 """In place of a field: whether there is such an entry."""
@@ -167,6 +174,12 @@ class SplitTable(PackedTable):
             record = self.entry(key, packed)
             if record is not None:
                 yield key, record
+
+    def met(self, field: str) -> Iterator[Any]:
+        """Every value that a field of some entry has had in a state of the search."""
+        for parts in self.entries.values():
+            if field in parts:
+                yield from (value for value in parts[field].by_code.values() if value is not None)
 
     def entry(self, key: Hashable, packed: int) -> Any:
         """An entry as a plain record; None if there is none."""

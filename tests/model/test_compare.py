@@ -11,6 +11,7 @@ from model.compare.table import questions
 from model.compare.uses import Use, use_scene, uses
 from model.script.parser import parse
 from model.script.runner import Runner
+from model.search import transition_cache
 
 ROWS = rows("6.1")
 USES = uses(ROWS, "6.1")
@@ -83,6 +84,15 @@ def test_a_mirror_is_safe_where_it_gets_anything() -> None:
     assert cell("insert-page", "mirror").outcome == "safe"
     for exporter in ("qxl", "vgem", "system-heap", "mixed"):
         assert (cell(exporter, "mirror").outcome, cell(exporter, "mirror").answer) == ("refused", "EFAULT")
+
+
+def test_a_mirror_is_judged_alike_where_references_are_too_many_to_be_kept_field_by_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transition_cache, "MOST_SPLIT", 0)
+    row = next(row for row in ROWS if "insert-page" in row.kinds)
+    mirror = next(known for known in GRABBERS if known.name == "mirror")
+    assert Judge(300_000).cell(scene(row, mirror, BY_NAME["none"], "6.1")).outcome == "safe"
 
 
 def test_the_walk_of_kvm_in_6_1_ends_at_a_huge_entry() -> None:
