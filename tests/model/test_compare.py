@@ -89,7 +89,7 @@ def test_a_mirror_is_safe_where_it_gets_anything() -> None:
 def test_a_mirror_is_judged_alike_where_references_are_too_many_to_be_kept_field_by_field(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transition_cache, "MOST_SPLIT", 0)
+    monkeypatch.setattr(transition_cache, "MOST_SPLIT", -1)
     row = next(row for row in ROWS if "insert-page" in row.kinds)
     mirror = next(known for known in GRABBERS if known.name == "mirror")
     assert Judge(300_000).cell(scene(row, mirror, BY_NAME["none"], "6.1")).outcome == "safe"
