@@ -143,6 +143,21 @@ def test_ksmd_does_not_forget_an_address_whose_page_is_being_migrated(play: Play
     assert holds(play, "present p0 a[0:2] and same p0 a p1 b")
 
 
+def test_ksmd_waits_for_a_migration_before_an_address_leaves_its_node(play: Play) -> None:
+    """The child's migration entry is found through the parent's address, where there is a copy by then."""
+    play.do("ksm-scan 2\nfork p0 c\nbegin M migrate p0 a+0")
+    while not holds(play, "absent p0 a+0 and absent c a+0"):
+        assert play.do("step M") == "ok"
+    while not holds(play, "present p0 a+0 and absent c a+0"):
+        assert play.do("step M") == "ok"
+    assert play.do("write p0 a+0 6") == "ok"
+    assert "held by M" in play.do("ksm-scan 2")
+    play.do("finish M")
+    assert play.do("ksm-scan") == "ok"
+    assert holds(play, "present c a+0")
+    assert play.do("write c a+0 7") == "ok"
+
+
 def test_a_child_is_found_through_what_its_parent_had_merged(play: Play) -> None:
     play.do("ksm-scan 2\nfork p0 p2\nexit p0")
     assert play.do("migrate p2 a+0") == "ok"

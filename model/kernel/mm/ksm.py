@@ -4,7 +4,7 @@ Whoever calls MADV_MERGEABLE lets ksmd (`ksmd`) put one write-protected page in 
 content. A write to it copies, always: a KSM page is never reused in place, even by the last one who maps it.
 """
 
-from model.engine.procedure import Blocked, blocked
+from model.engine.procedure import Blocked
 from model.kernel.mm.ksm_tree import free_rmap_item
 from model.kernel.mm.vma import vma_lookup
 from model.memory.flags import VM_HUGETLB, VM_MAYSHARE, VM_MERGEABLE, VM_SHARED, VM_SPECIAL
@@ -44,16 +44,10 @@ def ksm_fork(tx: Transaction, parent: str, child: str) -> None:
 
 
 def forget_addresses(tx: Transaction, mm: str, start: int, end: int | None = None) -> Blocked | None:
-    """Drop the rmap_items of [start, end), where ksmd has found no mergeable page any more.
-
-    One whose KSM page is locked is waited for: its entries may be migration entries just now, and are to be found.
-    """
+    """Drop the rmap_items of [start, end), where ksmd has found no mergeable page any more. Waits for locked pages."""
     while (vpn := ceiling(tx.ksm_rmap_index, mm, start)) is not None and (end is None or vpn < end):
-        head = tx.ksm_rmap_items[mm, vpn].head
-        lock = tx.locks.get(("folio", str(head)))
-        if lock is not None and lock.writer != tx.task_name:
-            return blocked(f"the lock of frame {head}, held by {lock.writer}")
-        free_rmap_item(tx, mm, vpn)
+        if (wait := free_rmap_item(tx, mm, vpn)) is not None:
+            return wait
         start = vpn + 1
     return None
 

@@ -220,7 +220,8 @@ class try_to_merge_with_ksm_page(Procedure):
         """Note through which anon_vma the entry can be found, as long as the VMA cannot go."""
         vma = find_mergeable_vma(tx, self.mm, self.vpn)
         if self.ret == 0 and self.kpage != ZERO_PFN and vma is not None:
-            remove_rmap_item_from_tree(tx, self.mm, self.vpn)
+            if (wait := remove_rmap_item_from_tree(tx, self.mm, self.vpn)) is not None:
+                return wait
             tx.ksm_rmap_items.update((self.mm, self.vpn), anon_vma=vma.anon_vma)
         up_read(tx, "mmap_lock", self.mm)
         return hand_over(self.ret, self.holds)

@@ -7,6 +7,7 @@ The unstable tree holds pages that might get a partner during one scan: anybody 
 from typing import Final
 
 from model.engine.config import fact
+from model.engine.procedure import Blocked, blocked
 from model.memory.flags import PG_KSM
 from model.memory.record_base import replaced
 from model.memory.records import KsmRmapItem, KsmStableNode
@@ -51,23 +52,33 @@ def left_stable_tree(tx: Transaction, mm: str, vpn: int) -> None:
         tx.ksm_rmap_items.update((mm, vpn), head=-1, anon_vma=0)
 
 
-def remove_rmap_item_from_tree(tx: Transaction, mm: str, vpn: int) -> None:
-    """Take an address out of the tree that it stands in, whichever that is."""
+def remove_rmap_item_from_tree(tx: Transaction, mm: str, vpn: int) -> Blocked | None:
+    """Take an address out of the tree that it stands in, whichever that is.
+
+    A KSM page that somebody has locked is waited for (KSM_GET_FOLIO_LOCK): it may be on the move, and through the
+    addresses of its node remove_migration_ptes finds its entries, those of a fork's child included.
+    """
     item = tx.ksm_rmap_items[mm, vpn]
     if item.head >= 0:
         if ksm_get_folio(tx, item.head):
+            lock = tx.locks.get(("folio", str(item.head)))
+            if lock is not None and lock.writer != tx.task_name:
+                return blocked(f"the lock of frame {item.head}, held by {lock.writer}")
             node = tx.ksm_stable_nodes[item.head]
             rest = tuple(place for place in node.rmap_items if place != (mm, vpn))
             tx.ksm_stable_nodes[item.head] = replaced(node, rmap_items=rest)
             left_stable_tree(tx, mm, vpn)
     elif tx.ksm_unstable_tree.get(item.oldchecksum) == (mm, vpn):
         del tx.ksm_unstable_tree[item.oldchecksum]
+    return None
 
 
-def free_rmap_item(tx: Transaction, mm: str, vpn: int) -> None:
+def free_rmap_item(tx: Transaction, mm: str, vpn: int) -> Blocked | None:
     """There is no mergeable page at this address any more."""
-    remove_rmap_item_from_tree(tx, mm, vpn)
+    if (wait := remove_rmap_item_from_tree(tx, mm, vpn)) is not None:
+        return wait
     del tx.ksm_rmap_items[mm, vpn]
+    return None
 
 
 def is_page_sharing_candidate(mem: Memory, pfn: int) -> bool:

@@ -196,7 +196,8 @@ class cmp_and_merge_page(Procedure):
                 return self.put(tx)
             return self.merge_into(tx, self.pfn)
         if fact(tx, "ksmd wants the same content twice before all else"):
-            remove_rmap_item_from_tree(tx, self.mm, self.vpn)
+            if (wait := remove_rmap_item_from_tree(tx, self.mm, self.vpn)) is not None:
+                return wait
             if self.changes(tx):
                 return self.put(tx)
             if self.use_zero_pages and self.content(tx) == 0:
@@ -224,7 +225,8 @@ class cmp_and_merge_page(Procedure):
 
     def merge_into(self, tx: Transaction, kpage: Pfn) -> Outcome:
         """Merge our page into a KSM page that exists, holding that as well."""
-        remove_rmap_item_from_tree(tx, self.mm, self.vpn)
+        if (wait := remove_rmap_item_from_tree(tx, self.mm, self.vpn)) is not None:
+            return wait
         if ("folio", str(kpage)) in tx.locks:
             return self.put(tx)
         get_page(tx, kpage)
@@ -248,7 +250,8 @@ class cmp_and_merge_page(Procedure):
         if not fact(tx, "ksmd wants the same content twice before all else"):
             if (self.mm, self.vpn) not in tx.ksm_rmap_items:
                 return self.put(tx)
-            remove_rmap_item_from_tree(tx, self.mm, self.vpn)
+            if (wait := remove_rmap_item_from_tree(tx, self.mm, self.vpn)) is not None:
+                return wait
             if self.changes(tx):
                 return self.put(tx)
             if self.use_zero_pages and self.content(tx) == 0:
