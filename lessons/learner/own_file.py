@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ MOST_BYTES: Final = 64_000_000
 """No file that the program writes comes near."""
 ABANDONED: Final = 3600.0
 """Seconds after which a temporary file is no program's any more: the one that made it was killed."""
+WITHOUT_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems say that have no hard links."""
 _tidied: Final[set[Path]] = set()
 """Folders in which this program has looked for abandoned files."""
 
@@ -29,13 +32,19 @@ class ForeignLinkError(OSError):
     """The way to a file leads over somebody else's link."""
 
 
-def read_own(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of an ordinary file. Raises OSError; nothing else that may lie there keeps anybody waiting."""
+def read_own(path: Path, most: int = MOST_BYTES, *, is_believed: bool = False) -> bytes:
+    """The content of an ordinary file. Raises OSError; nothing else that may lie there keeps anybody waiting.
+
+    `is_believed`: what stands there is shown as our own; a file that somebody else has made is refused.
+    """
     follow_own_links(path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, tr("no ordinary file"), str(path))
+        if is_believed and os.name == "posix" and found.st_uid not in trusted():
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
         raw = file.read(most + 1)
     if len(raw) > most:
         raise OSError(errno.EFBIG, tr("longer than {most} bytes").format(most=most), str(path))
@@ -43,12 +52,20 @@ def read_own(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def append_own(path: Path, content: bytes) -> None:
-    """Add to the end of a file; a link in its place is not followed. Raises OSError."""
+    """Add to the end of an ordinary file, all or nothing. Raises OSError.
+
+    A link in its place, a hard one too, is not followed: what it leads to has another name elsewhere.
+    """
     follow_own_links(path.parent)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, 0o600)
     try:
-        os.write(descriptor, content)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise OSError(errno.EINVAL, tr("no ordinary file"), str(path))
+        if os.write(descriptor, content) < len(content):
+            os.ftruncate(descriptor, found.st_size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
@@ -86,18 +103,33 @@ def replace_file(path: Path, content: bytes, *, private: bool = True) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def create_file(path: Path, content: bytes) -> None:
+def create_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """Make `path`, whole or not at all; what has that name already is left alone, even if it came a moment ago.
 
-    Raises OSError that names `path`: FileExistsError where there is one.
+    Raises OSError that names `path`: FileExistsError where there is one. On a file system without hard links, as on
+    most USB sticks, another program may come between.
     """
+    if private:
+        follow_own_links(path.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            _replace(whole, content, private=False)
-            os.link(whole, path)
+        _tidy(path.parent)
+        _replace(path, content, private=private, place=_place_new)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _place_new(whole: Path, path: Path) -> None:
+    """Give a file a name that is free."""
+    try:
+        os.link(whole, path)
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        whole.replace(path)
+    else:
+        whole.unlink()
 
 
 def reason(error: OSError) -> str:
@@ -113,7 +145,12 @@ def reason(error: OSError) -> str:
 SUFFIX: Final = ".part"
 
 
-def _replace(path: Path, content: bytes, *, private: bool) -> None:
+def _place_over(whole: Path, path: Path) -> None:
+    """Give a file a name, whatever has it now."""
+    whole.replace(path)
+
+
+def _replace(path: Path, content: bytes, *, private: bool, place: Callable[[Path, Path], None] = _place_over) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=SUFFIX, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -124,7 +161,7 @@ def _replace(path: Path, content: bytes, *, private: bool) -> None:
                 os.fchmod(file.fileno(), 0o666 & ~mask)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        place(Path(name), path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()

@@ -5,6 +5,7 @@ in the folder of the class.
 """
 
 import contextlib
+import errno
 import re
 import time
 from hashlib import blake2b
@@ -14,10 +15,12 @@ from typing import Final
 import msgspec
 
 from lessons.i18n.language import tr
+from lessons.learner.file_lock import locked
 from lessons.learner.own_file import read_own, replace_file
 from lessons.play.grading import NUMBER
 from lessons.teach.presenter_state import Presented, path
 
+FORMAT: Final = 1
 NAME: Final = "room.json"
 CLASS: Final = "class.json"
 SILENT: Final = 15.0
@@ -46,7 +49,7 @@ class Student(msgspec.Struct, frozen=True):
 class ClassRecord(msgspec.Struct):
     """What is kept of a class."""
 
-    format: int = 1
+    format: int = FORMAT
     students: dict[str, Student] = {}
     """By the digest of their token."""
     votes: dict[str, dict[str, str]] = {}
@@ -115,7 +118,10 @@ def read_vote(where: Presented, typed: str) -> str:
 
 
 class ClassFolder:
-    """The folder of a class: who has joined, their work, their votes, what they handed in. Raises OSError."""
+    """The folder of a class: who has joined, their work, their votes, what they handed in. Raises OSError.
+
+    It is this object's alone, for it knows what it has written: BlockingIOError where another one has it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder: Final = folder
@@ -123,21 +129,36 @@ class ClassFolder:
         self.report = ""
         for part in (folder, folder / "students", self.hand_ins):
             part.mkdir(parents=True, exist_ok=True)
+        self._alone: Final = contextlib.ExitStack()
+        try:
+            self._alone.enter_context(locked(folder / f".{CLASS}.lock", patience=0))
+        except TimeoutError:
+            said = tr("another ptescope serves this room")
+            raise BlockingIOError(errno.EAGAIN, said, str(folder)) from None
         self.record = self._read()
+
+    def close(self) -> None:
+        """Let another program have the folder; the end of this one does so, too."""
+        self._alone.close()
 
     def _read(self) -> ClassRecord:
         file = self.folder / CLASS
         try:
-            return msgspec.json.decode(read_own(file), type=ClassRecord)
+            found = msgspec.json.decode(read_own(file), type=ClassRecord)
         except FileNotFoundError:
             return ClassRecord()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            aside = file.with_name(f"{CLASS}.damaged-{int(time.time())}")
-            file.rename(aside)
-            self.report = tr("{file} could not be read ({why}); it is kept as {aside}").format(
-                file=file, why=error, aside=aside.name
-            )
-            return ClassRecord()
+            why = str(error)
+        else:
+            if found.format == FORMAT:
+                return found
+            why = tr("format {found}; this program writes format {ours}").format(found=found.format, ours=FORMAT)
+        aside = file.with_name(f"{CLASS}.damaged-{int(time.time())}")
+        file.rename(aside)
+        self.report = tr("{file} could not be read ({why}); it is kept as {aside}").format(
+            file=file, why=why, aside=aside.name
+        )
+        return ClassRecord()
 
     def _write(self) -> None:
         replace_file(self.folder / CLASS, msgspec.json.format(msgspec.json.encode(self.record), indent=1))

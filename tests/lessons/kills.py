@@ -78,10 +78,12 @@ def _vote(folder: Path, number: int) -> None:
     token = f"token {number}"
     student = room.student(token) or room.join(token, f"Student {number}", "")
     room.vote(student, OPEN, str(number))
+    room.close()
 
 
 def _vote_read(folder: Path) -> int:
     room = ClassFolder(folder)
+    room.close()
     assert not room.report, room.report
     votes = sorted(map(int, room.votes(OPEN).values()))
     assert votes == list(range(1, len(votes) + 1)), "a vote that was in is not in any more"

@@ -1,10 +1,12 @@
 """Progress survives everything: a kill in the middle of a write, a damaged file, another program beside it."""
 
+import errno
 import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -14,6 +16,8 @@ from lessons.learner.own_file import SUFFIX, replace_file
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
 from lessons.teach.collect import collect
 from lessons.teach.lecture import Lectures
+from lessons.teach.room import ClassFolder
+from tui.session.preferences import Preferences, PreferencesFile
 from tui.session.prompt_history import PromptHistory
 
 HALF_WAY = LessonProgress(revision="r1", item=3, step=2, guesses={"count": "2"}, commands={"goal": ("put r0",)})
@@ -160,6 +164,57 @@ def test_links_that_others_have_placed_are_not_followed(tmp_path: Path, monkeypa
     with suppress(ProgressError):
         store.save("walk", HALF_WAY)
     assert not (away / "made").exists()
+
+
+def test_a_file_that_has_another_name_elsewhere_is_not_added_to(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious\n")
+    os.link(precious, tmp_path / "history")
+    PromptHistory(tmp_path / "history").add("read p0 buf")
+    assert precious.read_text() == "precious\n"
+
+
+def test_two_who_hand_in_under_one_name_at_once_both_have_done_so(tmp_path: Path) -> None:
+    own_file.create_file(tmp_path / "ada.ptework", b"hers", private=True)
+    with pytest.raises(FileExistsError, match="ada"):
+        own_file.create_file(tmp_path / "ada.ptework", b"his", private=True)
+    with patch("os.link", side_effect=PermissionError(errno.EPERM, "no hard links here")):
+        with pytest.raises(FileExistsError):
+            own_file.create_file(tmp_path / "ada.ptework", b"his", private=True)
+        own_file.create_file(tmp_path / "bob.ptework", b"his", private=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "ada.ptework": b"hers",
+        "bob.ptework": b"his",
+    }
+
+
+def test_a_room_is_served_once_and_one_of_a_newer_program_is_set_aside(tmp_path: Path) -> None:
+    room = ClassFolder(tmp_path)
+    room.join("a token", "Ada", "")
+    with pytest.raises(BlockingIOError, match="another ptescope serves this room"):
+        ClassFolder(tmp_path)
+    room.close()
+    again = ClassFolder(tmp_path)
+    assert again.student("a token")
+    again.close()
+    record = tmp_path / "class.json"
+    newer = record.read_text().replace('"format": 1', '"format": 2')
+    record.write_text(newer)
+    room = ClassFolder(tmp_path)
+    assert "format 2" in room.report
+    (aside,) = tmp_path.glob("class.json.damaged-*")
+    assert aside.read_text() == newer
+
+
+def test_preferences_of_a_newer_program_outlive_a_change_and_damaged_ones_one_another(tmp_path: Path) -> None:
+    file = PreferencesFile(tmp_path / "preferences.json")
+    file.path.write_text('{"theme": "nord", "folds": false, "font": "large"}')
+    file.change(folds=True)
+    assert file.path.read_text() == '{"font":"large","theme":"nord"}'
+    for damaged in (b"[1", b"[2", b'{"theme": "\xff"}'):
+        file.path.write_bytes(damaged)
+        assert file.read() == Preferences()
+    assert sorted(each.read_bytes() for each in tmp_path.glob("*.damaged*")) == [b"[1", b"[2", b'{"theme": "\xff"}']
 
 
 def test_what_is_no_ordinary_file_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """`ptescope compare` from outside: tables, JSON, Markdown, the cache."""
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -10,7 +15,8 @@ from model.compare import table
 from model.compare.cells import Cell, Trial
 from model.compare.scenes import GRABBERS
 from tests.tui.command_line import Answered, called
-from tui.jobs.compare_cache import Cache
+from tui.jobs.compare import CellBounds, answer_all
+from tui.jobs.compare_cache import Answer, Cache
 
 FEW = ("--exporter", "qxl", "--exporter", "insert-page", "--grabber", "gup-fast", "--grabber", "mirror")
 
@@ -79,6 +85,32 @@ def test_the_cache_holds_for_one_bound_and_survives_damage(tmp_path: Path) -> No
     assert Cache(11, file).read() == {"two": answers["two"]}, "whether a use works depends on no bound"
     file.write_bytes(b"\xff{")
     assert Cache(10, file).read() == {}
+
+
+def compared(cache: Path, most: int) -> tuple[dict[str, Answer], bool]:
+    """A comparison that somebody interrupts after so many answers."""
+    counted = count(1)
+
+    @contextmanager
+    def bar(_: int) -> Iterator[Callable[[], None]]:
+        def advance() -> None:
+            if next(counted) == most:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    asked = table.questions("6.1", ("qxl", "insert-page"), ("gup-fast", "mirror", "pin"), ("none",))
+    with patch.dict(os.environ, XDG_CACHE_HOME=str(cache)), patch("tui.jobs.compare.progress_bar", bar):
+        return answer_all(asked, CellBounds(300))
+
+
+def test_a_comparison_that_was_interrupted_and_went_on_equals_a_whole_one(tmp_path: Path) -> None:
+    whole, interrupted = compared(tmp_path / "whole", 1000)
+    assert not interrupted
+    for most in (1, len(whole) // 2):
+        cut, interrupted = compared(tmp_path / f"cut {most}", most)
+        assert (len(cut), interrupted) == (most, True)
+        assert compared(tmp_path / f"cut {most}", 1000) == (whole, False)
 
 
 def test_a_name_that_is_not_known(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lessons.learner.progress import Store
 from lessons.teach import presenter_state as presenting
 from lessons.teach.hand_in import parse_hand_in
 from tests.tui.browser import CHROMIUM, Browser, browsing, ended, free_port, started, until
+from tests.tui.command_line import called
 from tests.tui.user import at
 from tui.commands import serve
 from tui.drivers.opening import lesson_driver
@@ -97,6 +98,23 @@ def test_a_room_has_a_folder_of_its_own_where_none_is_named(capsys: pytest.Captu
     assert "ptescope class collect ptescope-class/hand-ins" in told
     assert parser.parse_args(["--class", "week3"]).room == Path("week3")
     assert parser.parse_args([]).room is None
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "example.org", "ftp://example.org", "http://", "https://[", "http://a b", "http://a:99999"]
+)
+def test_an_address_for_others_that_is_none_is_refused(text: str) -> None:
+    done = called("serve", "--public-url", text)
+    assert done.returncode == 2
+    assert "--public-url" in done.stderr
+    assert f"begins with http:// or https:// and a name, not `{text}`" in done.stderr
+
+
+def test_an_address_for_others_is_taken() -> None:
+    parser = ArgumentParser()
+    serve.add_arguments(parser)
+    for text in ("https://class.example.org/", "http://10.0.0.7:8000", "http://[2001:db8::1]/"):
+        assert parser.parse_args(["--public-url", text]).public_url == text
 
 
 def running(folder: Path) -> set[int]:
@@ -198,6 +216,7 @@ async def test_nobody_else_comes_in_and_nobody_takes_more_than_their_share(tmp_p
                 return int(answer.status)
 
         assert await status("GET", "/", headers={"Host": "evil.example"}) == 403, "a name that is pointed at us"
+        assert await status("GET", "/", headers={"Host": ""}) == 403, "no name at all"
         assert await status("POST", "/join", data={"name": "Ada"}) == 403, "no page of ours"
         assert await status("POST", "/join", data={"name": "Ada"}, headers={"Origin": "http://evil.example"}) == 403
         assert await status("GET", "/room") == 403

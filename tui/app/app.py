@@ -51,6 +51,12 @@ if TYPE_CHECKING:
 
 AFTER_RESIZE: Final = 0.1
 """Seconds after which every screen has another size."""
+ENDINGS: Final = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+"""Signals that end a program and would leave the terminal as the app has it."""
 KEPT_COMMANDS: Final = frozenset({"Theme"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
@@ -214,7 +220,7 @@ class PtescopeApp(App[None]):
         if self.is_headless:
             return  # an export: it is ended like any other work
         loop = asyncio.get_running_loop()
-        for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ():
+        for asked in ENDINGS if os.name == "posix" else ():
             with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
                 loop.add_signal_handler(asked, partial(self.exit, return_code=128 + asked))
 

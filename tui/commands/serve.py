@@ -45,7 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--host", type=host, help="address to listen at (default localhost; with --class every address)"
     )
     parser.add_argument("--port", type=port, default=8000, help="port to listen at (default %(default)s)")
-    parser.add_argument("--public-url", default="", metavar="URL", help="how browsers reach it through a proxy")
+    parser.add_argument(
+        "--public-url", type=url, default="", metavar="URL", help="how browsers reach it through a proxy"
+    )
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="another name of this machine to answer under"
     )
@@ -69,6 +71,21 @@ def host(text: str) -> str:
         text.encode("idna")
     except UnicodeError:
         raise ArgumentTypeError(tr("expected a name or an address, not `{text}`").format(text=text)) from None
+    return text
+
+
+def url(text: str) -> str:
+    """Parse the address of a web page, empty for none, or raise ArgumentTypeError."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        fine = not text or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        fine = False
+    if not fine or any(letter.isspace() or not letter.isprintable() for letter in text):
+        said = tr("expected an address that begins with http:// or https:// and a name, not `{text}`")
+        raise ArgumentTypeError(said.format(text=text))
     return text
 
 

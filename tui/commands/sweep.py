@@ -80,6 +80,8 @@ def main(args: Namespace) -> int:
         for case, found in sweep(asked, known, args.jobs):
             answers[case] = found
             advance()
+    if known.report:
+        print(known.report, file=sys.stderr)
     answers = {case: answers[case] for case in asked}
     if args.json:
         write_json(as_json(answers, bounds))

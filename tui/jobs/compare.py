@@ -1,5 +1,6 @@
 """The comparison and the review of a driver: each answer as it comes, from the cache or from processes of their own."""
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -73,8 +74,8 @@ def answer_all(
     except KeyboardInterrupt:
         return answers, True
     finally:
-        if computed:
-            cache.write(computed)
+        if computed and (unkept := cache.write(computed)):
+            sys.stderr.write(f"{unkept}\n")
     return answers, False
 
 

@@ -1,7 +1,7 @@
 """What `ptescope compare` has computed before: one file, which holds as long as the model's source does not change."""
 
-import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,9 @@ import msgspec
 import platformdirs
 
 import model
-from lessons.learner.own_file import read_own, replace_file
+from lessons.i18n.language import tr
+from lessons.learner.file_lock import locked
+from lessons.learner.own_file import read_own, reason, replace_file
 from model.compare.cells import Cell, Trial
 from model.driver_files.library import SUFFIX
 
@@ -41,24 +43,37 @@ class Cache:
 
     def _stored(self) -> Stored:
         try:
-            stored = msgspec.json.decode(read_own(self.path), type=Stored)
+            stored = msgspec.json.decode(read_own(self.path, is_believed=True), type=Stored)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return Stored(self.model, {}, {})
         return stored if stored.model == self.model else Stored(self.model, {}, {})
 
-    def write(self, answers: dict[str, Answer]) -> None:
-        """Add answers to the file. Where that is not possible the next run computes anew.
+    def write(self, answers: dict[str, Answer]) -> str:
+        """Add answers to the file; says why where that is not possible: the next run computes anew.
 
         What depends on how much memory there was is not kept.
         """
+        return keep(self.path, lambda: self._with(answers))
+
+    def _with(self, answers: dict[str, Answer]) -> bytes:
+        """What the file has, and these answers."""
         stored = self._stored()
         cells = {text: answer for text, answer in answers.items() if isinstance(answer, Cell) and not answer.ended}
         trials = {text: answer for text, answer in answers.items() if isinstance(answer, Trial)}
         here = stored.cells.get(self.most_states, {}) | cells
         now = Stored(self.model, stored.cells | {self.most_states: here}, stored.trials | trials)
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, msgspec.json.encode(now))
+        return msgspec.json.encode(now)
+
+
+def keep(path: Path, content: Callable[[], bytes]) -> str:
+    """Replace a file with what `content` makes of it, while no other program does; says why that is not possible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_name(f".{path.name}.lock")):
+            replace_file(path, content())
+    except OSError as error:
+        return tr("what was computed cannot be kept: {why}").format(why=reason(error))
+    return ""
 
 
 def model_digest() -> str:

@@ -1,9 +1,8 @@
 """The sweep in worker processes, and the file from which it goes on after it was interrupted."""
 
-import contextlib
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from errno import EAGAIN
@@ -14,9 +13,9 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from lessons.learner.own_file import read_own, replace_file
+from lessons.learner.own_file import read_own
 from model.compare.sweep import Answer, SweepCase, answers
-from tui.jobs.compare_cache import model_digest
+from tui.jobs.compare_cache import keep, model_digest
 from tui.jobs.worker_processes import worker_processes
 
 BATCH: Final = 8
@@ -26,21 +25,27 @@ PAUSE: Final = 10.0
 """Seconds between two times that the file is written."""
 
 
-class StoredCases(msgspec.Struct, frozen=True):
-    """The content of the file."""
+class StoredSearches(msgspec.Struct, frozen=True):
+    """What was found within certain bounds."""
 
-    model: str
-    """Digest of the model's source."""
     bounded: int | None
     most_states: int
     answers: dict[str, Answer]
     """By the name of the case."""
 
 
+class StoredCases(msgspec.Struct, frozen=True):
+    """The content of the file."""
+
+    model: str
+    """Digest of the model's source."""
+    searches: tuple[StoredSearches, ...] = ()
+
+
 class KnownCases:
     """What earlier runs have found, in one file under the platform's cache folder.
 
-    It holds as long as the model's source and the bounds do not change.
+    It holds as long as the model's source does not change. Other programs may add to it, and runs with other bounds.
     """
 
     def __init__(self, bounded: int | None, most_states: int, path: Path | None = None) -> None:
@@ -49,16 +54,15 @@ class KnownCases:
         self.most_states: Final = most_states
         self.model: Final = model_digest()
         self.answers: Final[dict[str, Answer]] = {}
+        self.report = ""
+        """What the user should be told about the file; empty if nothing."""
         self._written = time.monotonic()
 
     def read(self) -> None:
-        """Take over what the file has, unless it was made by another model, with other bounds, or is damaged."""
-        try:
-            stored = msgspec.json.decode(read_own(self.path), type=StoredCases)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return
-        if (stored.model, stored.bounded, stored.most_states) == (self.model, self.bounded, self.most_states):
-            self.answers.update(stored.answers)
+        """Take over what the file has, unless it was made by another model or by somebody else, or is damaged."""
+        for searches in self._stored():
+            if self._are_ours(searches):
+                self.answers.update(searches.answers)
 
     def add(self, name: str, found: Answer) -> None:
         """Add an answer; the file is written now and then."""
@@ -67,15 +71,29 @@ class KnownCases:
             self.write()
 
     def write(self) -> None:
-        """Replace the file. Where that is not possible the next run begins anew."""
-        stored = StoredCases(self.model, self.bounded, self.most_states, self.answers)
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, msgspec.json.encode(stored))
+        """Add to the file. Where that is not possible `report` says why, and the next run begins anew."""
+        self.report = keep(self.path, self._content)
         self._written = time.monotonic()
 
+    def _stored(self) -> tuple[StoredSearches, ...]:
+        try:
+            stored = msgspec.json.decode(read_own(self.path, is_believed=True), type=StoredCases)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return ()
+        return stored.searches if stored.model == self.model else ()
 
-def sweep(asked: Sequence[SweepCase], known: KnownCases, jobs: int) -> Iterator[tuple[SweepCase, Answer]]:
+    def _are_ours(self, searches: StoredSearches) -> bool:
+        return (searches.bounded, searches.most_states) == (self.bounded, self.most_states)
+
+    def _content(self) -> bytes:
+        """What the file has, and what is known here."""
+        stored = self._stored()
+        known = {name: found for one in stored if self._are_ours(one) for name, found in one.answers.items()}
+        ours = StoredSearches(self.bounded, self.most_states, known | self.answers)
+        return msgspec.json.encode(StoredCases(self.model, (*(one for one in stored if not self._are_ours(one)), ours)))
+
+
+def sweep(asked: Sequence[SweepCase], known: KnownCases, jobs: int) -> Generator[tuple[SweepCase, Answer]]:
     """Answer cases in any order, those that are known first. What is found is kept, however this ends."""
     missing = []
     for case in asked:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lessons.i18n.language import tr
-from lessons.learner.own_file import reason, replace_file
+from lessons.learner.own_file import create_file, reason
 from lessons.learner.progress import ProgressError, Store
 from lessons.teach.assignment import Assignment
 from lessons.teach.hand_in import HandInError, as_file, clean_name, file_name, hand_in, missing
@@ -36,14 +36,23 @@ def write_hand_in(store: Store, typed: str, assignment: Assignment | None, folde
     """Write it into a folder, under a name that is free; what is to be said then."""
     try:
         work = handed_in(store, typed, assignment)
-        path, number = folder / work.file, 1
-        while path.exists():
-            number += 1
-            path = folder / f"{Path(work.file).stem}-{number}{Path(work.file).suffix}"
-        replace_file(path, work.content)
+        path = _created(folder / work.file, work.content)
     except (HandInError, ProgressError) as error:
         return str(error)
     except OSError as error:
         return reason(error)
     said = tr("Written: {file}. Give it to your teacher.").format(file=path.absolute())
     return "\n".join((said, *(f"{tr('still open')}: {line}" for line in work.open)))
+
+
+def _created(path: Path, content: bytes) -> Path:
+    """The file, under the first name that is free: others may hand in into the same folder at this moment."""
+    name, number = path, 1
+    while True:
+        try:
+            create_file(name, content, private=True)
+        except FileExistsError:
+            number += 1
+            name = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        else:
+            return name

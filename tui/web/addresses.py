@@ -50,6 +50,8 @@ def name_of(host: str) -> str:
 def is_ours(host: str, more: Iterable[str] = ()) -> bool:
     """Whether a request may name this machine so: an address, this machine's name, or one that was allowed."""
     name = name_of(host)
+    if not name:
+        return False
     with suppress(ValueError):
         ipaddress.ip_address(name)
         return True
