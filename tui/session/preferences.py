@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from lessons.learner.file_lock import locked
 from lessons.learner.own_file import read_own, replace_file
 
 NAME: Final = "preferences.json"
@@ -41,6 +40,8 @@ class PreferencesFile:
 
     def change(self, **preferences: object) -> None:
         """Keep what is set now beside what was set before. Where it cannot be written, it holds for this session."""
+        from lessons.learner.file_lock import locked
+
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path.with_name(f".{self.path.name}.lock")):
