@@ -128,6 +128,15 @@ def test_bytes_that_are_no_text_are_survived_and_a_signal_gives_the_terminal_bac
     assert b"Traceback" not in left
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
+def test_a_signal_that_would_end_the_program_at_once_gives_the_terminal_back() -> None:
+    with Program((sys.executable, "-m", "tui")) as program:
+        program.first_frame("ptescope")
+        status, left = program.end(signal.SIGQUIT)
+    assert status == 128 + signal.SIGQUIT
+    assert b"\x1b[?1049l" in left, "the alternate screen is left"
+
+
 async def test_the_palette_survives_a_window_without_room_and_a_click_outside(store: Store) -> None:
     async with at(store, None) as user:
         await user.press("ctrl+p", "a")
