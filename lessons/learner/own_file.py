@@ -39,16 +39,26 @@ def read_own(path: Path, most: int = MOST_BYTES, *, is_believed: bool = False) -
     """
     follow_own_links(path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _must_be_ordinary(path, os.fstat(descriptor), is_believed=is_believed)
+    except OSError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, tr("no ordinary file"), str(path))
-        if is_believed and os.name == "posix" and found.st_uid not in trusted():
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
         raw = file.read(most + 1)
     if len(raw) > most:
         raise OSError(errno.EFBIG, tr("longer than {most} bytes").format(most=most), str(path))
     return raw
+
+
+def _must_be_ordinary(path: Path, found: os.stat_result, *, is_believed: bool) -> None:
+    """Raise OSError where what was opened is not what `read_own` reads."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, tr("no ordinary file"), str(path))
+    if is_believed and os.name == "posix" and found.st_uid not in trusted():
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
 
 
 def append_own(path: Path, content: bytes) -> None:

@@ -225,6 +225,12 @@ def test_what_is_no_ordinary_file_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "walk.json")
     assert Lectures(tmp_path).find("walk") is None
     os.mkfifo(tmp_path / "x.ptework")
+    os.mkfifo(tmp_path / "preferences.json")
+    PreferencesFile(tmp_path / "preferences.json").change(theme="nord")
+    assert PreferencesFile(tmp_path / "preferences.json").read().theme == "nord"
+    with pytest.raises(IsADirectoryError) as told:
+        own_file.read_own(tmp_path)
+    assert told.value.filename == str(tmp_path), "not the number of a descriptor"
     assert "no ordinary file" in collect([tmp_path / "x.ptework"], None, 0.0).refused[0].why
 
 

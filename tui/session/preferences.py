@@ -52,7 +52,7 @@ class PreferencesFile:
         """What stands in the file and is not known here."""
         try:
             found = msgspec.json.decode(read_own(self.path), type=dict[str, object])
-        except FileNotFoundError:
+        except OSError:  # none, or something else in its place
             return {}
         return {name: value for name, value in found.items() if name not in Preferences.__struct_fields__}
 
