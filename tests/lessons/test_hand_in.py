@@ -142,7 +142,7 @@ def test_what_is_forged_copied_or_late_is_named(tmp_path: Path, clock: Clock) ->
 
 FORGERIES = (
     ({"guesses": {"nobody-asks-this": "3"}}, "a question that the lesson does not ask"),
-    ({"hints": {"after-get-and-pin": 99}}, "there are not so many"),
+    ({"hints": {"after-get-and-pin": 99}}, "there are fewer"),
     ({"item": 9}, "the replay stops at part"),
 )
 
@@ -271,13 +271,13 @@ async def test_from_the_assignment_to_the_grade_by_the_command_line(
             "there is no kind of drill `pet` (did you mean `pte`?)",
         ),
         (["class", "assign", "--drill", "pte:0", "-o", "x.json"], "pte: 1 to 100 exercises, please"),
-        (["class", "assign", LESSON, "--deadline", "tomorrow", "-o", "x"], "`tomorrow` is no moment"),
+        (["class", "assign", LESSON, "--deadline", "tomorrow", "-o", "x"], "`tomorrow` is no date and time"),
         (["class", "assign", LESSON, "--deadline", "2001-01-01", "-o", "x"], "the deadline 2001-01-01 is past"),
         (["class", "assign", "gup-fats", "-o", "x.json"], "no such lesson (did you mean `gup-fast`?)"),
         (["assignment", "nothing.json"], "nothing.json: No such file"),
         (["assignment", "latin.json"], "latin.json:2:12: no UTF-8; this is no assignment"),
         (["hand-in", "--name", "Ada", "--assignment", "cut.json"], "cut.json:2:1: no JSON: Input data was truncated"),
-        (["hand-in", "--name", "\x1b[2J"], "Nothing was done yet"),
+        (["hand-in", "--name", "\x1b[2J"], "There is nothing to hand in yet"),
         (["hand-in", "--name", "  "], "a name, please"),
     ],
 )
