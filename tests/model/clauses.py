@@ -376,7 +376,7 @@ CLAUSES: Final = (
         ),
     ),
     Clause(
-        rf"The walk for {PLACE} reads its entry in {FRAME}, which was its page table and is not any more\.",
+        rf"The walk for {PLACE} reads its entry in {FRAME}, which was its page table but no longer is\.",
         lambda scene, said: (
             not any(
                 upper.pfn == pfn(said) and not upper.huge and key[0] == at(said)[0] and key[2] == at(said)[1] >> 9

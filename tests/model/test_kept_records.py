@@ -49,6 +49,7 @@ KEPT: Final = {
     },
     ("shmem_get_folio", "files"): "a VMA under mmap_lock, a descriptor, or the driver's buffer names the file",
     ("unmap_ref_private", "files"): MMAP_LOCK,
+    ("hugetlb_unmap_file_folio", "files"): DESCRIPTOR,
     ("insert_mappings", "files"): BUFFER_HELD,
     ("wrprotect_mappings", "files"): BUFFER_HELD,
     **{
@@ -59,6 +60,7 @@ KEPT: Final = {
     ("dma_buf_detach", "dma_bufs"): "its attachment, which was asked for in the same micro-step, holds it",
     ("i915_gem_object_unset_pages", "references"): ITS_OWN,
     ("mirror_range", "references"): ITS_OWN,
+    ("userfaultfd_read", "userfaultfds"): "the context is found in the same step, and the event keeps the child's",
     ("userfaultfd_release", "userfaultfds"): "the last descriptor is ours: nobody else finds it any more",
 }
 """(procedure, table) → who keeps what it looks up there without asking."""

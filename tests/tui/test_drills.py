@@ -79,7 +79,7 @@ async def test_hints_are_given_one_by_one_until_there_is_an_answer(store: Store)
         assert "hint, what:" not in user.seen()
         await user.press("h", "h")
         assert "hint, what:" in user.seen()
-        assert "These were all the hints" in user.seen()
+        assert "Those were all the hints" in user.seen()
         await user.press(str(made.right + 1), "enter")
         assert "hint, where:" not in user.seen()
 

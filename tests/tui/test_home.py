@@ -80,7 +80,7 @@ async def test_where_nothing_was_done_nothing_is_asked(begun: Store, subject: st
         point(user, subject)
         await user.press("R")
         assert user.is_on(Home)
-        assert "Nothing was done here" in user.told()
+        assert "There is nothing here to forget" in user.told()
 
 
 async def test_a_lesson_left_a_moment_ago_does_not_come_back(begun: Store) -> None:

@@ -50,7 +50,7 @@ def test_a_lesson_a_drill_and_the_sandbox_are_reached_by_a_word_and_lead_back(st
     assert "page 16 leads to frame 5" in said
     assert "Hint 1/2: " in said
     assert "Hint 2/2: " in said
-    assert "These were all the hints." in said
+    assert "Those were all the hints." in said
     assert "A letter answers." in said
     assert said.count("[home]>") == 7 - 1
     assert "How the walk works, begun" in said

@@ -188,7 +188,7 @@ async def test_two_browsers_vote_the_presenter_sees_it_and_one_hands_in(
             assert not await bob.value(VOTED), "nor does anything ask for a vote"
             await user.press("q", "e")
         await bob.value("document.querySelector('#hand-in').click()")
-        await so(bob, f"{VOTED}.includes('Nothing was done yet')")
+        await so(bob, f"{VOTED}.includes('There is nothing to hand in yet')")
         await bob.ask("Page.navigate", url=f"{url}/app")
         await so(bob, "document.activeElement.className === 'xterm-helper-textarea'")
         await so(bob, "document.body.classList.contains('-first-byte')")
