@@ -15,7 +15,7 @@ from tui.views.glyphs import ASCII, UNICODE
 from tui.views.picture.draw import picture
 from tui.views.picture.history import History
 from tui.views.picture.layout import layout
-from tui.views.picture.ledger import ledger
+from tui.views.picture.ledger import frame_in_question, ledger
 from tui.views.picture.legend import LINES, legend
 from tui.views.picture.picture_state import PictureState
 
@@ -339,3 +339,31 @@ def test_an_entry_in_a_table_that_was_taken_out_leads_nowhere() -> None:
     later = [drawn.text.rstrip() for drawn in picture(after(TAKEN_OUT + "step C 1\n", "step C 1"), 76)]
     assert later[0].endswith("PMD[1] is empty")
     assert later[1].startswith(" 512 m+0     ▐(w)   ▌┄┄")
+
+
+IN_PARTS = (
+    FOLIO.replace("gup p0 m+3 write pin longterm as=r by=nic", "gup p0 m+3 as=r by=nic")
+    + """
+madvise p0 m[5:9] dontneed
+"""
+)
+
+
+def test_units_that_differ_by_nothing_but_the_page_are_one_line_of_the_ledger() -> None:
+    drawn, _ = drawn_after(IN_PARTS)
+    told = [re.sub(r"step \d+", "step N", line.text.rstrip()) for line in ledger(drawn, 515, 76)]
+    assert told[1:4] == [
+        " ●     5  PTE p0:m+0..4        step N  may write",
+        " ●   503  PTE p0:m+9..511      step N  may write",
+        " ◇     1  get r of nic         step N  taken at p0:m+3, still leads here",
+    ]
+    assert told[-1] == " =   509  every unit has a holder; freed when the last of 509 lets go"
+
+
+def test_after_many_pages_went_picture_and_ledger_stand_on_the_first_and_equal_ones_are_one_row() -> None:
+    drawn, rows = drawn_after(IN_PARTS + "put r\nreclaim p0 m+0", 76)
+    assert drawn.past.touched == 1023, "the last step was about a page that is free now"
+    assert drawn.in_question == 512
+    assert ledger(drawn, frame_in_question(drawn, ""), 76)[0].text.startswith(" f512")
+    assert any(row.startswith("~521 m+9..67") for row in rows)
+    assert not [row for row in rows if re.search(r"\w~ ", row)]

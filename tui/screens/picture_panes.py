@@ -91,8 +91,10 @@ class PicturePanes:
 
     @property
     def touched(self) -> str:
-        """The box drawn last with the frame that a move touched, as a subject: a fold goes by its first frame."""
-        pfn = self.state.past.touched
+        """The box with the frame that a move was about, as a subject: a fold goes by its first frame; empty: none."""
+        pfn = self.state.in_question
+        if pfn is None:
+            return ""
         boxes = (line.frames for line in self._layout.lines)
         return f"frame:{next((frames[0] for frames in boxes if pfn in frames), pfn)}"
 

@@ -92,6 +92,7 @@ class BoxCells(Cells):
         told = tr("table") if frame.kind == "pgtable" else told
         if frame.kind == "free":
             ways: tuple[str, ...] = (f" {tr('free')} {byte}",)
+            told = told if len(names) + len(told) + 2 <= width - 2 - len(ways[0]) else ""
         elif not counted(frame):
             ways = (f" {tr('no count')} {byte}",)
         else:

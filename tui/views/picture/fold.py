@@ -114,14 +114,16 @@ def _look(drawn: PictureState, process: str, vpn: int) -> tuple[object, ...] | N
         return None
     scene, entry = drawn.scene, drawn.state.ptes.get(page)
     subject = f"pte:{process}:{vpn}"
-    home = drawn.past.home.get(entry.pfn) if entry is not None and entry.kind == "page" else None
+    leads_to = entry.pfn if entry is not None and entry.kind == "page" else None
+    home = drawn.past.home.get(leads_to) if leads_to is not None else None
+    zero = leads_to is not None and drawn.page(leads_to)[0].kind == "zero"
     beside = drawn.past.slots.get(page, ())
     old = drawn.before.get(page)
     lost = (old.pfn,) if old is not None and old.present and old.pfn not in beside else ()
     cached = drawn.cached.get(page)
     return (
         entry and (entry.bits, entry.kind),
-        home and (home[0], home[1] - vpn),
+        "zero" if zero else home and (home[0], home[1] - vpn),  # all pages of zeros are one frame
         old is not None,
         scene.marks.get(subject),
         scene.broken.get(subject),

@@ -2,12 +2,18 @@
 
 from lessons.i18n.language import tr
 from model.engine.procedure import advance
+from model.memory.tasks import Task
 from tui.views.picture.columns import Cells, longest
 from tui.views.picture.layout_line import HolderKey, Line
 from tui.views.picture.legend import sign
 from tui.views.picture.owners import holder_hue, reference_of
 from tui.views.row import Span, cut
 from tui.views.shown_state import by_name, place
+
+
+def holding_call(task: Task) -> str:
+    """The innermost call of a task that has references; empty if none has."""
+    return next((call.function for call in reversed(task.stack) if call.holds or call.pins), "")
 
 
 class HolderCells(Cells):
@@ -50,8 +56,7 @@ class HolderCells(Cells):
             return (f"{head} {reference.kind}{put}", f"{head}{put}"), told
         if kind == "task":
             pins = any(call.pins for call in self.state.tasks[name].stack)
-            running = self.state.tasks[name].stack[-1].function
-            return (f"{sign('pin' if pins else 'get')} {name} {tr('task')}",), running
+            return (f"{sign('pin' if pins else 'get')} {name} {tr('task')}",), holding_call(self.state.tasks[name])
         buffer = self.state.buffers[name]
         head = f"{sign('pin' if buffer.pinned else 'get')} {name}"
         return (f"{head} {buffer.exporter}", head), f"memfd {buffer.memfd}"

@@ -1,6 +1,7 @@
 """The ledger of one frame: who holds which unit of its count, since which step, and what they believe."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from model.memory.folio import page_folio, page_frame
 from model.memory.records import Frame, Reference
 from tui.views.markdown import wrap
 from tui.views.picture.history import owner_of
+from tui.views.picture.holders import holding_call
 from tui.views.picture.legend import in_ascii, sign
 from tui.views.picture.owners import hue
 from tui.views.picture.picture_state import PictureState
@@ -41,6 +43,8 @@ class LedgerLine(msgspec.Struct, frozen=True):
     told: str
     doubt: bool
     """What it believes is no longer so."""
+    times: int = 1
+    """How many units like this one: neighbouring pages, or one holder with many."""
 
 
 def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> list[Row]:
@@ -49,7 +53,7 @@ def ledger(drawn: PictureState, pfn: int | None, width: int, start: int = 0) -> 
         pfn = page_folio(drawn.state, pfn)
     if pfn is None:
         return [row(Span(f" {tr('Point at a frame, or at a line that leads to one.')}", "dim"))]
-    entries = list(_entries(drawn, pfn, start))
+    entries = list(_folded(drawn, _entries(drawn, pfn, start)))
     rows = [_head(drawn, pfn, width)]
     who = min(max((len(entry.who) for entry in entries[:MOST]), default=0), WHO[1])
     who = max(who, WHO[0])
@@ -89,21 +93,62 @@ def _lines(entry: LedgerLine, who: int, width: int) -> Iterator[Row]:
     yield row(Span(" " * BELOW), replace(told, text=cut(told.text, width - BELOW)))
 
 
-def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[LedgerLine]:
-    """Every unit of the count, then whoever knows the frame without having one."""
+def _folded(drawn: PictureState, entries: Iterable[tuple[LedgerLine, Holder | None]]) -> Iterator[LedgerLine]:
+    """Units that differ by nothing but the page as one line: entries of neighbouring pages, a task that has many."""
+    line: LedgerLine | None = None
+    first: Holder | None = None
+    last: Holder | None = None
+    for new, holder in entries:
+        if line is not None and _alike(line, new) and _goes_on(last, holder):
+            line = replace(line, weight=line.weight + new.weight, times=line.times + 1)
+        else:
+            if line is not None:
+                yield _named(drawn, line, first, last)
+            line, first = new, holder
+        last = holder
+    if line is not None:
+        yield _named(drawn, line, first, last)
+
+
+def _alike(one: LedgerLine, other: LedgerLine) -> bool:
+    """Whether two lines say the same, but for the page."""
+    return (one.token, one.since, one.told, one.doubt) == (other.token, other.since, other.told, other.doubt)
+
+
+def _goes_on(before: Holder | None, holder: Holder | None) -> bool:
+    """Whether a holder is the same one, or has the entry of the next page."""
+    if before is None or holder is None:
+        return before is holder
+    if (before.kind, before.owner) != (holder.kind, holder.owner):
+        return False
+    return holder.kind in _OF_TASKS or (holder.kind in _ENTRIES and holder.number == before.number + 1)
+
+
+def _named(drawn: PictureState, line: LedgerLine, first: Holder | None, last: Holder | None) -> LedgerLine:
+    """With the range of its pages.
+
+    The name ends as that of the last page does: `PTE p0:buf+9..63`.
+    """
+    if first is None or last is None or first.number == last.number or first.kind not in _ENTRIES:
+        return line
+    return replace(line, who=f"{line.who}..{re.split('[+@]', place(drawn.state, last.owner, last.number))[-1]}")
+
+
+def _entries(drawn: PictureState, pfn: int, start: int) -> Iterator[tuple[LedgerLine, Holder | None]]:
+    """Every unit of the count, then whoever knows the frame without having one; each with its holder."""
     frame = page_frame(drawn.state, pfn)
     found = units(drawn.state, drawn.index, pfn)
     for unit in found:
-        if unit.holder is not None:
-            yield _holder(drawn, pfn, unit, start)
-        else:
-            yield _ownerless(unit, frame)
+        line = _ownerless(unit, frame) if unit.holder is None else _holder(drawn, pfn, unit, start)
+        yield line, unit.holder
     with_units = {unit.holder for unit in found}
     for holder in some(drawn.index.holders(pfn)):
         if holder not in with_units and holder.kind not in {"rmap", "buffer"}:
-            yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder), start)
+            yield _holder(drawn, pfn, Unit(_TOKENS.get(holder.kind, "loose"), 0, holder), start), holder
 
 
+_ENTRIES: Final = {"pte", "special"}
+_OF_TASKS: Final = {"task", "task-pin"}
 _TOKENS: Final = {
     "special": "special",
     "huge": "special",
@@ -133,6 +178,7 @@ def _holder(drawn: PictureState, pfn: int, unit: Unit, start: int) -> LedgerLine
     """A holder's unit."""
     holder = unit.holder
     assert holder is not None
+    pfn = _held_page(drawn, pfn, holder)
     step = drawn.past.since.get((pfn, holder))
     since = "" if step is None else tr("step {step}").format(step=step - start) if step > start else tr("start")
     who, told, doubt = _who(drawn, pfn, holder)
@@ -141,6 +187,18 @@ def _holder(drawn: PictureState, pfn: int, unit: Unit, start: int) -> LedgerLine
         reference = drawn.state.references[owner]
         owner = reference.buffer or reference.process
     return LedgerLine(unit.token, unit.weight, who, hue(drawn.past, owner), holder.subject, since, told, doubt)
+
+
+def _held_page(drawn: PictureState, pfn: int, holder: Holder) -> int:
+    """The very page that is held: of a large folio, whose one count this is, any."""
+    match holder.kind:
+        case "pte" | "special":
+            entry = drawn.state.ptes.get((holder.owner, holder.number))
+            return pfn if entry is None else entry.pfn
+        case "get" | "pin" | "loose":
+            return drawn.state.references[holder.owner].frames[holder.number]
+        case _:
+            return pfn
 
 
 def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]:
@@ -159,8 +217,7 @@ def _who(drawn: PictureState, pfn: int, holder: Holder) -> tuple[str, str, bool]
             return _reference(drawn, pfn, holder, state.references[holder.owner])
         case "task" | "task-pin":
             task = state.tasks.get(holder.owner)
-            running = task.stack[-1].function if task is not None and task.stack else ""
-            return f"{tr('task')} {holder.owner}", running, False
+            return f"{tr('task')} {holder.owner}", holding_call(task) if task is not None else "", False
         case "tlb":
             return _cached(drawn, pfn, holder)
         case "borrowed" | "borrowed-pin":
@@ -227,15 +284,17 @@ def _fate(frame: Frame, found: list[LedgerLine]) -> str:
         return tr("never freed: a unit that nobody owns is never given back")
     if frame.kind == "buffer":
         return tr("every unit has a holder; but the driver reuses the frame without looking")
-    if len(found) == 1:
+    holders = sum(entry.times for entry in found)
+    if holders == 1:
         return tr("freed when {who} lets go").format(who=found[0].who)
-    return tr("every unit has a holder; freed when the last of {count} lets go").format(count=len(found))
+    return tr("every unit has a holder; freed when the last of {count} lets go").format(count=holders)
 
 
 def frame_in_question(drawn: PictureState, focus: str) -> int | None:
     """The frame that a subject is, leads to, or holds; with no such subject, the one that a step last was about."""
-    pfn = _pointed_at(drawn, focus)
-    return pfn if pfn is not None else drawn.past.touched if drawn.past.touched >= 0 else None
+    touched = drawn.past.touched if drawn.past.touched >= 0 else None
+    found = (_pointed_at(drawn, focus), drawn.in_question, touched)
+    return next((pfn for pfn in found if pfn is not None), None)
 
 
 def _pointed_at(drawn: PictureState, focus: str) -> int | None:

@@ -14,7 +14,7 @@ from rpds import HashTrieMap
 from model.invariants.holder_index import Index
 from model.kernel.drivers.ttm_pool import POOL
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.memory.folio import FREE, NO_FOLIO, page_folio, rest_of
+from model.memory.folio import FREE, NO_FOLIO, page_folio, page_frame, rest_of
 from model.memory.leaf import PMD, TABLE_SHIFT, leaf_entry
 from model.memory.ordered import ceiling, floor
 from model.memory.records import Folio, Frame, Pte, TlbEntry
@@ -82,6 +82,19 @@ class PictureState:
                 if was and idle(self.state, self.index, change.key):
                     found.setdefault(self.past.left[change.key], []).append(change.key)
         return found
+
+    @cached_property
+    def in_question(self) -> int | None:
+        """The frame that a move was about; of one that is free by now, the first that the move took away.
+
+        None: no move was about any, or what the last was about is free, and nothing has just gone.
+        """
+        pfn = self.past.touched
+        if pfn < 0:
+            return None
+        if page_frame(self.state, pfn).kind != "free":
+            return pfn
+        return self.just_left[min(self.just_left)][0] if self.just_left else None
 
     @cached_property
     def forgotten(self) -> dict[str, tuple[int, ...]]:
