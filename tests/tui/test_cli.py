@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from argparse import Action, ArgumentParser, ArgumentTypeError, _SubParsersAction
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from model.script.verbs import VERBS
 from tests.tui.command_line import ROOT, called
-from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, main
+from tui.cli import EXIT_BROKEN_PIPE, EXIT_BUG, SUBCOMMANDS, build_parser, main
 from tui.session.terminal import no_terminal
 from tui.version import __version__
 
@@ -46,6 +48,51 @@ def test_mistakes_get_one_line_and_status_2(arguments: list[str], message: str) 
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def actions(parser: ArgumentParser, wanted: str = "") -> Iterator[Action]:
+    """Every operand and option, those of subcommands and of what they do too."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, _SubParsersAction):
+            for name, below in action.choices.items():
+                if not wanted or name == wanted:
+                    yield from actions(below)
+
+
+def number(action: Action, text: str) -> int | float | None:
+    """The number that an option makes of a text; None where it refuses it in words of its own, or wants none."""
+    try:
+        found = action.type(text) if callable(action.type) else None
+    except ArgumentTypeError:
+        return None
+    return found if type(found) in {int, float} else None
+
+
+@pytest.mark.parametrize("name", [subcommand.name for subcommand in SUBCOMMANDS])
+def test_every_number_has_bounds_and_the_digits_of_ascii(name: str) -> None:
+    """What `int` takes besides those would mean something else than it seems to, or fill the machine."""
+    options = list(actions(build_parser([name]), name))
+    numeric = [action for action in options if any(number(action, text) for text in ("1", "30", "300"))]
+    wrong = ["-1", "1e9", "nan", "inf", "", "1_0", "0x10", "\u0663", "\uff11", "\u00b9", "9" * 30, "9" * 5000]
+    for action in numeric:
+        assert [text for text in wrong if number(action, text) is not None] == [], action
+    assert bool(numeric) or name not in {"explore", "compare", "sweep", "serve", "class", "drill", "live", "replay"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explore", "--preemptions", "99999999999", "-"], "expected a number from 0 to 1000, not `99999999999`"),
+        (["replay", "--jobs", "0", "x"], "expected a number from 1 to 256, not `0`"),
+        (["export", "x", "--size", "\u0661\u0662\u0660x40", "-o", "x.svg"], "expected columns x lines such as 120x40"),
+        (["export", "x", "--steps", f"1..{'9' * 5000}", "-o", "x.svg"], "expected steps such as 3..9 or 3.."),
+    ],
+)
+def test_bounds_are_said(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["sandbox"]])

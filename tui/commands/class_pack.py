@@ -1,14 +1,17 @@
 """`ptescope class pack LESSON…`: what a teacher takes to a classroom, for print."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
 from lessons.i18n.language import tr
+from tui.commands.numbers import WholeNumber
 
 EXIT_FINE: Final = 0
 EXIT_NO_LESSON: Final = 2
+MINUTES: Final = WholeNumber(20, 240)
+"""A length that a plan fits into."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,16 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("lessons", nargs="+", metavar="LESSON", help="names of lessons (see `ptescope lessons`)")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write them (default: here)")
     parser.add_argument(
-        "--minutes", type=minutes, default=50, metavar="N", help="how long the class is (default %(default)s)"
+        "--minutes", type=MINUTES, default=50, metavar="N", help="how long the class is (default %(default)s)"
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
-
-
-def minutes(text: str) -> int:
-    """A length that a plan fits into."""
-    if not text.isdecimal() or not 20 <= int(text) <= 240:
-        raise ArgumentTypeError(tr("expected 20 to 240 minutes, not `{text}`").format(text=text))
-    return int(text)
 
 
 def main(args: Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
-from tui.commands.explore import positive
+from tui.commands.numbers import JOBS, MEBIBYTES, STATES
 from tui.session.ending import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -80,20 +80,20 @@ def add_bounds(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-states",
         metavar="N",
-        type=positive,
+        type=STATES,
         default=MOST_STATES,
         help="give up a cell after this many states (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
-        type=positive,
+        type=MEBIBYTES,
         default=MOST_MEMORY,
         help="give up a cell once all processes together take this many MiB (default %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="compute everything anew")
     parser.add_argument(
-        "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
+        "--jobs", type=JOBS, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
     )
 
 

@@ -1,11 +1,12 @@
 """`ptescope drill [KIND]`: exercises without end, on the screen or, with --plain, as text in and text out."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from lessons.i18n.language import tr
 from tui.app.launch import hold_collector
+from tui.commands.numbers import WholeNumber
 from tui.session.terminal import EXIT_NO_TERMINAL, no_terminal
 
 EXIT_FINE: Final = 0
@@ -29,7 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "world, @ takes any of your worlds",
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="the number of the first exercise (default: today's)")
-    parser.add_argument("--count", type=seed, default=0, metavar="N", help="end after N exercises (with --plain)")
+    parser.add_argument(
+        "--count", type=WholeNumber(0, 1_000_000), default=0, metavar="N", help="end after N exercises (with --plain)"
+    )
     parser.add_argument("--plain", action="store_true", help="text in, text out: no screen, no cursor movement")
 
 
@@ -37,11 +40,7 @@ def seed(text: str) -> int:
     """The number of an exercise."""
     from lessons.drills.book import LARGEST_SEED
 
-    if not text.isascii() or not text.isdigit() or int(text) > LARGEST_SEED:
-        raise ArgumentTypeError(
-            tr("expected a number from {least} to {most}, not `{text}`").format(least=0, most=LARGEST_SEED, text=text)
-        )
-    return int(text)
+    return WholeNumber(0, LARGEST_SEED)(text)
 
 
 def main(args: Namespace) -> int:

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
+from tui.commands.numbers import MEBIBYTES, PREEMPTIONS, REPEATS, SEED, STATES
 from tui.commands.run import complain
 from tui.jobs.limits import Limits
 from tui.session.ending import EXIT_INTERRUPTED
@@ -55,14 +56,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-states",
         metavar="N",
-        type=positive,
+        type=STATES,
         default=MOST_STATES,
         help="give up after this many states (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
-        type=positive,
+        type=MEBIBYTES,
         default=MOST_MEMORY,
         help="give up once this many MiB are taken (default %(default)s)",
     )
@@ -70,19 +71,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     part.add_argument(
         "--preemptions",
         metavar="N",
-        type=not_negative,
+        type=PREEMPTIONS,
         help="search the schedules with at most N pre-emptions, level by level",
     )
     part.add_argument(
         "--random",
         metavar="N",
-        type=positive,
+        type=REPEATS,
         help="try N random schedules: what they do not meet may still exist",
     )
     parser.add_argument(
         "--seed",
         metavar="S",
-        type=int,
+        type=SEED,
         default=0,
         help="seed of the random schedules; the same S tries the same ones (default 0)",
     )
@@ -104,26 +105,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """Parse a positive number, or raise ArgumentTypeError."""
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(tr("expected a number above 0, not `{text}`").format(text=text))
-    return int(text)
-
-
 def drawing_file(text: str) -> Path:
     """Parse the name of a file for a drawing, or raise ArgumentTypeError."""
     path = Path(text)
     if path.suffix not in SUFFIXES:
         raise ArgumentTypeError(tr("expected a file that ends in .svg or .md, not `{text}`").format(text=text))
     return path
-
-
-def not_negative(text: str) -> int:
-    """Parse a number, 0 included, or raise ArgumentTypeError."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"expected a number, 0 or more, not `{text}`")
-    return int(text)
 
 
 def main(args: Namespace) -> int:

@@ -62,7 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def size(text: str) -> tuple[int, int]:
     """Parse columns and lines such as `120x40`, or raise ArgumentTypeError."""
     width, cross, height = text.partition("x")
-    if not cross or not width.isdecimal() or not height.isdecimal():
+    if not cross or not text.isascii() or not width.isdigit() or not height.isdigit() or len(text) > 9:
         raise ArgumentTypeError(tr("expected columns x lines such as 120x40, not `{text}`").format(text=text))
     if not 80 <= int(width) <= WIDEST or not 24 <= int(height) <= HIGHEST:
         raise ArgumentTypeError(

@@ -18,7 +18,7 @@ WIDTH: Final = 90
 def steps(text: str) -> tuple[int, int | None]:
     """Parse a range such as `3..9`, or `3..` to the end, or raise ArgumentTypeError."""
     first, dots, last = text.partition("..")
-    if not dots or not first.isdecimal() or not (last.isdecimal() or not last):
+    if not dots or not text.isascii() or not first.isdigit() or not (last.isdigit() or not last) or len(text) > 20:
         raise ArgumentTypeError(tr("expected steps such as 3..9 or 3.., not `{text}`").format(text=text))
     if int(first) < 1 or (last and int(last) < int(first)):
         raise ArgumentTypeError(tr("expected steps from 1 on, the first one first, not `{text}`").format(text=text))

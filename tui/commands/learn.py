@@ -45,7 +45,7 @@ def speed(text: str) -> float | str:
     if text[:1].isalpha():
         return text
     try:
-        number = float(text)
+        number = float(text) if text.isascii() else 0.0
     except ValueError:
         number = 0.0
     if not SLOWEST <= number <= FASTEST:

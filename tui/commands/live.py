@@ -2,13 +2,14 @@
 
 import platform
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lessons.i18n.language import tr
 from lessons.learner.own_file import replace_file
+from tui.commands.numbers import REPEATS, SEED
 from tui.session.platform_modules import missing_module
 from tui.session.user_files import FileNameError, UnreadableError, new_file, read_script
 
@@ -39,8 +40,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE", help=tr("the script; `-` reads standard input"))
-    what.add_argument("--random", type=count, metavar="N", help=tr("N random programs instead; stops at a difference"))
-    parser.add_argument("--seed", type=count, default=0, metavar="S", help=tr("the first random program's number"))
+    what.add_argument(
+        "--random", type=REPEATS, metavar="N", help=tr("N random programs instead; stops at a difference")
+    )
+    parser.add_argument("--seed", type=SEED, default=0, metavar="S", help=tr("the first random program's number"))
     parser.add_argument(
         "--kind", choices=KINDS, default="", help=tr("what random programs are mostly about; without it of everything")
     )
@@ -54,13 +57,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--record", metavar="OUT.json", help=tr("write what the kernel did as a recording, for `ptescope replay`")
     )
-
-
-def count(text: str) -> int:
-    """A number, 0 or more."""
-    if not text.isdecimal() or len(text) > 9:
-        raise ArgumentTypeError(tr("expected a number, 0 or more, not `{text}`").format(text=text))
-    return int(text)
 
 
 def main(args: Namespace) -> int:

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 from typing import Final
 
 from lessons.i18n.language import tr
-from tui.commands.explore import positive
+from tui.commands.numbers import MEBIBYTES, STATES, WholeNumber
 
 EXIT_FINE: Final = 0
 EXIT_MISSING: Final = 2
+DAY: Final = 86_400
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,19 +21,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         "these bounds; no tool reads or writes a file. The program that wants them starts it: docs/mcp.md says how."
     )
     parser.add_argument(
-        "--seconds", metavar="S", type=positive, default=60, help="seconds that a call may take (default %(default)s)"
+        "--seconds",
+        metavar="S",
+        type=WholeNumber(1, DAY),
+        default=60,
+        help="seconds that a call may take (default %(default)s)",
     )
     parser.add_argument(
         "--max-memory",
         metavar="MIB",
-        type=positive,
+        type=MEBIBYTES,
         default=1024,
         help="MiB that a call may take (default %(default)s)",
     )
     parser.add_argument(
         "--max-states",
         metavar="N",
-        type=positive,
+        type=STATES,
         default=1_000_000,
         help="states that a search visits at most (default %(default)s)",
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tui.commands.numbers import JOBS
+
 if TYPE_CHECKING:
     from model.replay.compare import KindRow, RecordingResult
 
@@ -30,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output.add_argument("--emit", action="store_true", help="print the one recording as the model would have made it")
     output.add_argument("--table", action="store_true", help="print one line a kind instead of one a recording")
     output.add_argument("--markdown", action="store_true", help="the same table as Markdown")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="worker processes")
+    parser.add_argument("--jobs", type=JOBS, default=os.cpu_count() or 1, metavar="N", help="worker processes")
 
 
 def main(args: Namespace) -> int:

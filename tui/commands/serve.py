@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
+from tui.commands.numbers import WholeNumber
 from tui.jobs.subprocess_job import python_module
 from tui.views.visible import raw, visible
 
@@ -44,7 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--host", type=host, help="address to listen at (default localhost; with --class every address)"
     )
-    parser.add_argument("--port", type=port, default=8000, help="port to listen at (default %(default)s)")
+    parser.add_argument(
+        "--port", type=WholeNumber(1, MOST_PORT), default=8000, help="port to listen at (default %(default)s)"
+    )
     parser.add_argument(
         "--public-url", type=url, default="", metavar="URL", help="how browsers reach it through a proxy"
     )
@@ -55,13 +58,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep visitors' progress here (default: until the end)"
     )
     parser.add_argument(
-        "--sessions", type=number(1, 1000), default=60, metavar="N", help="sessions at once (default %(default)s)"
+        "--sessions", type=WholeNumber(1, 1000), default=60, metavar="N", help="sessions at once (default %(default)s)"
     )
     parser.add_argument(
-        "--memory", type=number(256, 65536), default=1024, metavar="MIB", help="of a session (default %(default)s)"
+        "--memory", type=WholeNumber(256, 65536), default=1024, metavar="MIB", help="of a session (default %(default)s)"
     )
     parser.add_argument(
-        "--search", type=number(1, 3600), default=60, metavar="S", help="CPU seconds of a search (default %(default)s)"
+        "--search",
+        type=WholeNumber(1, 3600),
+        default=60,
+        metavar="S",
+        help="CPU seconds of a search (default %(default)s)",
     )
 
 
@@ -87,31 +94,6 @@ def url(text: str) -> str:
         said = tr("expected an address that begins with http:// or https:// and a name, not `{text}`")
         raise ArgumentTypeError(said.format(text=text))
     return text
-
-
-def port(text: str) -> int:
-    """Parse a TCP port, or raise ArgumentTypeError."""
-    if not text.isdecimal() or not 0 < int(text) <= MOST_PORT:
-        raise ArgumentTypeError(tr("expected a port from 1 to {most}, not `{text}`").format(most=MOST_PORT, text=text))
-    return int(text)
-
-
-class number:
-    """Parses a whole number within bounds, or raises ArgumentTypeError."""
-
-    def __init__(self, least: int, most: int) -> None:
-        self.least = least
-        self.most = most
-
-    def __call__(self, text: str) -> int:
-        """The number."""
-        if not text.isdecimal() or len(text) > 6 or not self.least <= int(text) <= self.most:
-            raise ArgumentTypeError(
-                tr("expected a number from {least} to {most}, not `{text}`").format(
-                    least=self.least, most=self.most, text=text
-                )
-            )
-        return int(text)
 
 
 def main(args: Namespace) -> int:

@@ -2,11 +2,11 @@
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
 
 from lessons.i18n.language import tr
-from tui.commands.explore import positive
+from tui.commands.numbers import JOBS, PREEMPTIONS, REPEATS, STATES
 from tui.jobs.progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -38,14 +38,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         ("call", [call.name for call in CALLS], tr("only scenes with this call (repeatable): %(choices)s")),
     ):
         parser.add_argument(f"--{option}", action="append", choices=names, metavar="NAME", help=only)
-    parser.add_argument("--bounded", type=bound, metavar="N", help="of pairs, schedules with at most N pre-emptions")
     parser.add_argument(
-        "--thin", type=positive, metavar="N", help="the N pairs per kernel that entangle most kernel functions"
+        "--bounded", type=PREEMPTIONS, metavar="N", help="of pairs, schedules with at most N pre-emptions"
+    )
+    parser.add_argument(
+        "--thin", type=REPEATS, metavar="N", help="the N pairs per kernel that entangle most kernel functions"
     )
     parser.add_argument(
         "--max-states",
         metavar="N",
-        type=positive,
+        type=STATES,
         default=MOST_STATES,
         help="give up a search after this many states (default %(default)s)",
     )
@@ -54,15 +56,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
     parser.add_argument("--fresh", action="store_true", help="search everything anew")
     parser.add_argument(
-        "--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
+        "--jobs", type=JOBS, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
     )
-
-
-def bound(text: str) -> int:
-    """A number of pre-emptions."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(tr("expected a number of pre-emptions, 0 or more, not `{text}`").format(text=text))
-    return int(text)
 
 
 def main(args: Namespace) -> int:

@@ -70,7 +70,8 @@ def console(file: TextIO | None = None) -> Console:
     target = raw(file or sys.stdout)
     terminal = target.isatty()
     columns = os.environ.get("COLUMNS", "")
-    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else PIPE_WIDTH
+    sensible = columns.isascii() and columns.isdigit() and len(columns) < 5 and int(columns) > 0
+    width = None if terminal else int(columns) if sensible else PIPE_WIDTH
     if not terminal or "NO_COLOR" in os.environ:
         return Printer(file=target, width=width, color_system=None, force_terminal=False, highlight=False, markup=False)
     return Printer(file=target, highlight=False, markup=False)
