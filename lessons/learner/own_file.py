@@ -142,6 +142,14 @@ def _place_new(whole: Path, path: Path) -> None:
         whole.unlink()
 
 
+def free_name(path: Path, word: str) -> Path:
+    """The first name of that kind beside a file that nothing has: what was set aside before stays."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{word}-{number}")):
+        number += 1
+    return aside
+
+
 def reason(error: OSError) -> str:
     """What went wrong with which file, for people.
 

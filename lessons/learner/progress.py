@@ -14,7 +14,8 @@ import msgspec
 import platformdirs
 
 from lessons.drills.score import Score
-from lessons.learner.own_file import ForeignLinkError, read_own, reason, replace_file
+from lessons.learner.kept_format import newer_format
+from lessons.learner.own_file import ForeignLinkError, free_name, read_own, reason, replace_file
 from model.text.json_text import NotJsonError, from_json
 
 FORMAT: Final = 1
@@ -97,18 +98,20 @@ class Store:
         try:
             progress = msgspec.json.decode(text, type=Progress)
         except msgspec.MsgspecError as error:
-            self._set_aside(str(error))
-            return Progress()
+            why = str(error)
         except UnicodeDecodeError:
-            self._set_aside("not UTF-8 text")
-            return Progress()
+            why = "not UTF-8 text"
         except RecursionError:
-            self._set_aside("nested too deeply")
-            return Progress()
-        if progress.format != FORMAT:
-            self._set_aside(f"format {progress.format}; this program writes format {FORMAT}")
-            return Progress()
-        return progress
+            why = "nested too deeply"
+        else:
+            if progress.format == FORMAT:
+                return progress
+            why = f"format {progress.format}; this program writes format {FORMAT}"
+        if newer := newer_format(text, FORMAT):
+            self._set_aside(f"written by a newer ptescope: format {newer}; this one writes {FORMAT}", "newer")
+        else:
+            self._set_aside(why)
+        return Progress()
 
     def lesson(self, name: str) -> LessonProgress:
         """What has been done in one lesson."""
@@ -157,7 +160,7 @@ class Store:
         if not self.path.exists():
             return None
         with self._alone():
-            aside = self._free_name("before-reset")
+            aside = free_name(self.path, "before-reset")
             self.copy_to(aside)
             self._forget(name)
         return aside
@@ -228,21 +231,14 @@ class Store:
         except OSError as error:
             raise ProgressError(f"progress cannot be kept in {self.path}: {error.strerror or error}") from error
 
-    def _set_aside(self, why: str) -> None:
+    def _set_aside(self, why: str, word: str = "damaged") -> None:
         """Rename the file to the first free name and say so."""
-        aside = self._free_name("damaged")
+        aside = free_name(self.path, word)
         try:
             self.path.rename(aside)
         except OSError as error:
             raise ProgressError(f"{self.path} cannot be read ({why}) nor set aside: {error.strerror}") from error
         self.report = f"{self.path} could not be read ({why}); it is kept as {aside.name}"
-
-    def _free_name(self, word: str) -> Path:
-        """The first name of that kind beside the file that is not taken."""
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.{word}-{number}")).exists():
-            number += 1
-        return aside
 
 
 def as_text(progress: Progress) -> bytes:

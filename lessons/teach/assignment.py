@@ -21,6 +21,7 @@ from lessons.file.loader import MOST_BYTES, load, read
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import WORLDS, data_folder
+from lessons.learner.kept_format import newer_format
 from lessons.learner.own_file import read_own, reason, replace_file
 from model.text.json_text import NotJsonError, from_json
 
@@ -141,6 +142,8 @@ def read_assignment(path: Path) -> Assignment:
     except NotJsonError as error:
         raise AssignmentError(tr("{file}:{why}; this is no assignment").format(file=path, why=error)) from None
     except msgspec.ValidationError as error:
+        if newer_format(raw, FORMAT):
+            raise AssignmentError(tr("{file}: made by a newer ptescope; update yours").format(file=path)) from None
         raise AssignmentError(tr("{file}: this is no assignment: {why}").format(file=path, why=error)) from None
     if found.format != FORMAT:
         raise AssignmentError(tr("{file}: made by a newer ptescope; update yours").format(file=path))

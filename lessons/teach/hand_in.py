@@ -13,6 +13,7 @@ import msgspec
 from lessons.file.library import find
 from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
+from lessons.learner.kept_format import newer_format
 from lessons.learner.progress import DrillAnswer, LessonProgress, Progress
 from lessons.teach.assignment import Assignment
 from model.text.json_text import NotJsonError, from_json
@@ -99,6 +100,8 @@ def parse_hand_in(raw: bytes) -> HandIn:
     try:
         work = from_json(raw, HandIn)
     except (NotJsonError, msgspec.ValidationError) as error:
+        if newer := newer_format(raw, FORMAT):
+            raise HandInError(tr("written by a newer ptescope ({version})").format(version=f"format {newer}")) from None
         raise HandInError(tr("this is no hand-in: {why}").format(why=error)) from None
     if work.format != FORMAT:
         raise HandInError(tr("written by a newer ptescope ({version})").format(version=work.program))

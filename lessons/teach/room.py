@@ -16,7 +16,8 @@ import msgspec
 
 from lessons.i18n.language import tr
 from lessons.learner.file_lock import locked
-from lessons.learner.own_file import read_own, replace_file
+from lessons.learner.kept_format import newer_format
+from lessons.learner.own_file import free_name, read_own, replace_file
 from lessons.play.grading import NUMBER
 from lessons.teach.presenter_state import Presented, path
 
@@ -144,16 +145,20 @@ class ClassFolder:
     def _read(self) -> ClassRecord:
         file = self.folder / CLASS
         try:
-            found = msgspec.json.decode(read_own(file), type=ClassRecord)
+            raw = read_own(file)
         except FileNotFoundError:
             return ClassRecord()
+        try:
+            found = msgspec.json.decode(raw, type=ClassRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = str(error)
         else:
             if found.format == FORMAT:
                 return found
             why = tr("format {found}; this program writes format {ours}").format(found=found.format, ours=FORMAT)
-        aside = file.with_name(f"{CLASS}.damaged-{int(time.time())}")
+        if newer := newer_format(raw, FORMAT):
+            why = tr("format {found}; this program writes format {ours}").format(found=newer, ours=FORMAT)
+        aside = free_name(file, "newer" if newer else "damaged")
         file.rename(aside)
         self.report = tr("{file} could not be read ({why}); it is kept as {aside}").format(
             file=file, why=why, aside=aside.name

@@ -122,7 +122,7 @@ def _preferences(folder: Path, number: int) -> None:
 
 def _preferences_read(folder: Path) -> int:
     theme = PreferencesFile(folder / "preferences.json").read().theme
-    assert not list(folder.glob("*.damaged"))
+    assert not list(folder.glob("*.damaged*"))
     return int(theme.removeprefix("theme-")) if theme.startswith("theme-") else 0
 
 

@@ -14,7 +14,9 @@ from lessons.learner import own_file
 from lessons.learner.file_lock import locked
 from lessons.learner.own_file import SUFFIX, replace_file
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
+from lessons.teach.assignment import AssignmentError, read_assignment
 from lessons.teach.collect import collect
+from lessons.teach.hand_in import HandInError, parse_hand_in
 from lessons.teach.lecture import Lectures
 from lessons.teach.room import ClassFolder
 from tui.session.preferences import Preferences, PreferencesFile
@@ -60,7 +62,6 @@ def test_reset_forgets_one_lesson_or_all(tmp_path: Path) -> None:
         pytest.param(b"\xff\xfe\x00", id="not text"),
         pytest.param(b'{"format": 1, "lessons": {"\xff": {}}}', id="not UTF-8"),
         pytest.param(b'{"format": 1, "lessons": {"walk": {"item": -1}}}', id="impossible value"),
-        pytest.param(b'{"format": 99, "lessons": {}}', id="written by a newer program"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_set_aside_and_reported(tmp_path: Path, content: bytes) -> None:
@@ -73,6 +74,22 @@ def test_a_file_that_cannot_be_understood_is_set_aside_and_reported(tmp_path: Pa
     assert aside.name in store.report
     store.save("walk", HALF_WAY)
     assert aside.read_bytes() == content
+
+
+def test_files_of_a_newer_program_are_told_from_damaged_ones(tmp_path: Path) -> None:
+    """Whatever has become of all else in them."""
+    newer = b'{"format": 2, "lessons": [], "students": 3, "program": 4}'
+    path = tmp_path / "progress.json"
+    path.write_bytes(newer)
+    store = Store(path)
+    store.save("walk", HALF_WAY)
+    assert "written by a newer ptescope: format 2; this one writes 1" in store.report
+    assert (tmp_path / "progress.json.newer-1").read_bytes() == newer
+    with pytest.raises(HandInError, match=r"written by a newer ptescope \(format 2\)"):
+        parse_hand_in(newer)
+    path.write_bytes(newer)
+    with pytest.raises(AssignmentError, match="made by a newer ptescope"):
+        read_assignment(path)
 
 
 def test_a_second_damaged_file_does_not_replace_the_first(tmp_path: Path) -> None:
@@ -202,7 +219,7 @@ def test_a_room_is_served_once_and_one_of_a_newer_program_is_set_aside(tmp_path:
     record.write_text(newer)
     room = ClassFolder(tmp_path)
     assert "format 2" in room.report
-    (aside,) = tmp_path.glob("class.json.damaged-*")
+    (aside,) = tmp_path.glob("class.json.newer-*")
     assert aside.read_text() == newer
 
 
@@ -215,6 +232,21 @@ def test_preferences_of_a_newer_program_outlive_a_change_and_damaged_ones_one_an
         file.path.write_bytes(damaged)
         assert file.read() == Preferences()
     assert sorted(each.read_bytes() for each in tmp_path.glob("*.damaged*")) == [b"[1", b"[2", b'{"theme": "\xff"}']
+
+
+def test_damaged_preferences_that_cannot_be_set_aside_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = PreferencesFile(tmp_path / "preferences.json")
+    file.path.write_bytes(b"[1")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    file.change(theme="nord")
+    assert file.read() == Preferences()
+    assert file.path.read_bytes() == b"[1"
 
 
 def test_what_is_no_ordinary_file_keeps_nobody_waiting(tmp_path: Path) -> None:

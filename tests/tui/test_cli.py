@@ -63,10 +63,10 @@ def actions(parser: ArgumentParser, wanted: str = "") -> Iterator[Action]:
 def number(action: Action, text: str) -> int | float | None:
     """The number that an option makes of a text; None where it refuses it in words of its own, or wants none."""
     try:
-        found = action.type(text) if callable(action.type) else None
+        found: object = action.type(text) if callable(action.type) else None
     except ArgumentTypeError:
         return None
-    return found if type(found) in {int, float} else None
+    return found if isinstance(found, int | float) else None
 
 
 @pytest.mark.parametrize("name", [subcommand.name for subcommand in SUBCOMMANDS])

@@ -72,7 +72,10 @@ def test_no_sentence_of_the_help_stays_english(
         (["run", "--state"], "Argument --state: erwartet einen Wert"),
         (["run", "--json=1", "x"], "Argument --json: nimmt keinen Wert, bekam aber '1'"),
         (["explore", "--max", "9", "x"], "mehrdeutige Option: --max könnte --max-states, --max-memory sein"),
-        (["explore", "--max-states", "no", "x"], "Argument --max-states: erwartet eine Zahl von 1 bis 1000000000, nicht `no`"),
+        (
+            ["explore", "--max-states", "no", "x"],
+            "Argument --max-states: erwartet eine Zahl von 1 bis 1000000000, nicht `no`",
+        ),
         (["replay", "--jobs", "no", "x"], "Argument --jobs: erwartet eine Zahl von 1 bis 256, nicht `no`"),
         (["class"], "ptescope class: diese Argumente fehlen: DEED"),
         (["lessn"], "meintest du `lesson`? (`ptescope --help` zeigt, was es gibt)"),

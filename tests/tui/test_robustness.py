@@ -48,7 +48,7 @@ def test_damaged_preferences_are_set_aside(tmp_path: Path) -> None:
     path.write_text("[" * 100_000)
     file = PreferencesFile(path)
     assert not file.read().theme
-    assert path.with_suffix(".damaged").read_text().startswith("[[[")
+    assert path.with_name(f"{NAME}.damaged-1").read_text().startswith("[[[")
     file.change(theme="nord")
     assert PreferencesFile(path).read().theme == "nord"
 

@@ -1,13 +1,12 @@
 """What a reader has set for good: the theme, the pace. One small JSON file beside the progress, replaced atomically."""
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from lessons.learner.own_file import read_own, replace_file
+from lessons.learner.own_file import free_name, read_own, replace_file
 
 NAME: Final = "preferences.json"
 
@@ -30,12 +29,8 @@ class PreferencesFile:
     def read(self) -> Preferences:
         """The settings in the file."""
         try:
-            return msgspec.json.decode(read_own(self.path), type=Preferences)
+            return self._kept()[0]
         except OSError:
-            return Preferences()
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            with contextlib.suppress(OSError):
-                self.path.replace(self._free_name())
             return Preferences()
 
     def change(self, **preferences: object) -> None:
@@ -45,21 +40,23 @@ class PreferencesFile:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path.with_name(f".{self.path.name}.lock")):
-                now = msgspec.to_builtins(msgspec.structs.replace(self.read(), **preferences))
-                replace_file(self.path, msgspec.json.encode(self._of_newer_versions() | now))
+                before, of_newer_versions = self._kept()
+                now = msgspec.to_builtins(msgspec.structs.replace(before, **preferences))
+                replace_file(self.path, msgspec.json.encode(of_newer_versions | now))
 
-    def _of_newer_versions(self) -> dict[str, object]:
-        """What stands in the file and is not known here."""
+    def _kept(self) -> tuple[Preferences, dict[str, object]]:
+        """The settings, and what stands beside them and is not known here.
+
+        Raises OSError where a damaged file cannot be set aside: it is not replaced then.
+        """
         try:
-            found = msgspec.json.decode(read_own(self.path), type=dict[str, object])
+            raw = read_own(self.path)
         except OSError:  # none, or something else in its place
-            return {}
-        return {name: value for name, value in found.items() if name not in Preferences.__struct_fields__}
-
-    def _free_name(self) -> Path:
-        """Where a damaged file is set aside: what was set aside before stays."""
-        number, aside = 1, self.path.with_suffix(".damaged")
-        while os.path.lexists(aside):
-            number += 1
-            aside = self.path.with_suffix(f".damaged-{number}")
-        return aside
+            return Preferences(), {}
+        try:
+            known = msgspec.json.decode(raw, type=Preferences)
+            found = msgspec.json.decode(raw, type=dict[str, object])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.path.rename(free_name(self.path, "damaged"))
+            return Preferences(), {}
+        return known, {name: value for name, value in found.items() if name not in Preferences.__struct_fields__}
