@@ -58,7 +58,9 @@ def test_the_wheel_carries_all_that_is_in_the_packages_and_nothing_else(wheel: P
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     sources = of_the_project()
     documents = {f"tui/documents/{name}.txt" for name in DOCUMENTS}
-    assert {name for name in sources if name.startswith(("model/", "lessons/", "tui/"))} | documents == packed
+    ours = {name for name in sources if name.startswith(("model/", "lessons/", "tui/"))} | documents
+    laid = {f"ptescope/packages/{name}" for name in ours - {"tui/launcher.py"}} | {"ptescope/__main__.py"}
+    assert laid == packed
 
 
 def test_the_sdist_carries_all_that_there_is() -> None:
@@ -69,7 +71,7 @@ def test_the_sdist_carries_all_that_there_is() -> None:
 def test_nothing_of_this_machine_is_in_what_the_wheel_adds(wheel: Path) -> None:
     sources = of_the_project()
     with zipfile.ZipFile(wheel) as packed:
-        made = [name for name in packed.namelist() if name not in sources]
+        made = [name for name in packed.namelist() if name.removeprefix("ptescope/packages/") not in sources]
         assert made
         assert not [name for name in made if FORBIDDEN.search(packed.read(name).decode())]
 
@@ -81,6 +83,24 @@ def test_an_installed_program_runs_in_a_folder_with_spaces_and_from_there(instal
     (folder / "model.py").write_text("raise SystemExit('the current folder was imported')")
     ran = called([installed.program, "run", "-q", "mit Wagenrücklauf.pte"], folder, "")
     assert "corruption lost-write" in ran.stdout, ran.stderr
+
+
+def test_it_hides_nobodys_packages_and_is_hidden_by_none(installed: Environment) -> None:
+    """Somebody's own `model`, `lessons` and `tui`, where PYTHONPATH looks and where Python's empty part of it does."""
+    mine, here = installed.folder.parent / "eigenes", installed.folder.parent / "fremdes"
+    for folder, names in ((mine, ("model", "lessons", "tui")), (here, ("model", "tui", "msgspec", "struct"))):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.py").write_text(f"open('trap', 'a').write('{name} ')\n")
+    (here / "stale.pte").write_text(STALE)
+    run = [installed.program, "run", "-q", "stale.pte"]
+    review = [installed.program, "review", "vgem", "--grabber", "pin", "--jobs", "2", "--fresh"]
+    for program, path in ((run, str(mine)), (review, f"./:{mine}:")):
+        ran = called(program, here, "", PYTHONPATH=path)
+        assert (ran.returncode in {0, 1}, ran.stderr) == (True, "")
+    assert not (here / "trap").exists(), (here / "trap").read_text()
+    found = {path.name.partition("-")[0] for path in installed.site_packages.iterdir()}
+    assert found == {"ptescope", "borrowed.pth"}
 
 
 def test_without_modules_that_some_platforms_lack_it_plays_as_text_and_says_what_it_cannot(
@@ -105,7 +125,7 @@ def test_without_modules_that_some_platforms_lack_it_plays_as_text_and_says_what
 def test_it_runs_where_nobody_can_write_what_is_installed(installed: Environment) -> None:
     mine = installed.folder.parent / "schreibgeschützt"
     mine.mkdir()
-    write = [installed.python, "-c", f"open({str(installed.site_packages / 'model' / 'a')!r}, 'w')"]
+    write = [installed.python, "-c", f"open({str(installed.site_packages / 'ptescope' / 'a')!r}, 'w')"]
     try:
         with installed.read_only() as words:
             refused = called([*words, *write], mine, "")

@@ -59,7 +59,7 @@ def test_only_the_command_line_imports_a_command(imports: grimp.ImportGraph) -> 
 def test_no_module_is_forgotten(imports: grimp.ImportGraph) -> None:
     """What nobody imports is a program of its own, or is found by its folder, or by its name in a text."""
     found_by_folder = ("model.invariants.rules.", "tui.commands.")
-    programs = {"tui.__main__", "tui.served_session", "tui.live.worker"}
+    programs = {"tui.launcher", "tui.served_session", "tui.live.worker"}
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tui").rglob("*.py"))
     forgotten = [
         module

@@ -180,12 +180,15 @@ class Store:
         be read; it is left as it is.
         """
         try:
-            other = from_json(read_own(file), Progress)
+            raw = read_own(file)
+            other = from_json(raw, Progress)
         except OSError as error:
             raise ProgressError(f"{file}: cannot be read: {error.strerror}") from None
         except NotJsonError as error:
             raise ProgressError(f"{file}:{error}; this is no progress file") from None
         except msgspec.ValidationError as error:
+            if newer := newer_format(raw, FORMAT):
+                raise ProgressError(f"{file}: format {newer}; this program reads format {FORMAT}") from None
             raise ProgressError(f"{file}: this is no progress file: {error}") from None
         if other.format != FORMAT:
             raise ProgressError(f"{file}: format {other.format}; this program reads format {FORMAT}")

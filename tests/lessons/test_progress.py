@@ -88,6 +88,8 @@ def test_files_of_a_newer_program_are_told_from_damaged_ones(tmp_path: Path) -> 
     with pytest.raises(HandInError, match=r"written by a newer ptescope \(format 2\)"):
         parse_hand_in(newer)
     path.write_bytes(newer)
+    with pytest.raises(ProgressError, match="format 2; this program reads format 1"):
+        store.bring_in(tmp_path / "progress.json.newer-1")
     with pytest.raises(AssignmentError, match="made by a newer ptescope"):
         read_assignment(path)
 

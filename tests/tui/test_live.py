@@ -151,6 +151,7 @@ def test_faults_that_a_program_handles_are_the_same_on_a_real_kernel(tmp_path: P
     script.write_text(USERFAULTFD)
     assert main(["live", str(script), "--record", str(recording)]) == 0
     assert replay(decode(recording.read_bytes())).agrees
+    assert main(["live", str(script), "--record", str(tmp_path / "nowhere" / "a.json")]) == 2, "nothing was recorded"
 
 
 @pytest.mark.skipif(bool(FORBIDDEN or possible.why_no_thp()), reason="huge pages are set otherwise here")

@@ -35,8 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = tr(
         "Carry out a script's ordinary commands on the kernel of this machine, in processes of its own, and on the "
         "model, and compare what both show after each command. Linux only; needs no privileges, but sees more with "
-        "CAP_SYS_ADMIN. Exit status: 0 all agree, 1 some do not, 2 the script is malformed or cannot be read, 3 "
-        "nothing could be carried out."
+        "CAP_SYS_ADMIN. Exit status: 0 all agree, 1 some do not, 2 the script is malformed or cannot be read, or the "
+        "recording cannot be written, 3 nothing could be carried out."
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE", help=tr("the script; `-` reads standard input"))
@@ -110,8 +110,9 @@ def one_script(args: Namespace, commands: "Sequence[Command]", record: Path | No
         tally = view.LiveCount.of(found)
         if not args.json:
             print(view.verdict(tally, platform.release(), machines.looking.seen))
-        if record is not None:
-            write_recording(record, found, machines, args.file)
+        is_recorded = record is None or wrote_recording(record, found, machines, args.file)
+    if not is_recorded:
+        return EXIT_MALFORMED
     if tally.done == 0:
         return EXIT_NOTHING_DONE
     return EXIT_AGREES if tally.agreed == tally.done else EXIT_DIFFERS
@@ -127,8 +128,8 @@ def print_json(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def write_recording(path: Path, found: "Sequence[Compared]", machines: "Machines", file: str) -> None:
-    """Write what the kernel did in the format that `ptescope replay` reads."""
+def wrote_recording(path: Path, found: "Sequence[Compared]", machines: "Machines", file: str) -> bool:
+    """Write what the kernel did in the format that `ptescope replay` reads, or say why that cannot be done."""
     from tui.live.recorder import NotRecordableError, recording
 
     try:
@@ -138,6 +139,9 @@ def write_recording(path: Path, found: "Sequence[Compared]", machines: "Machines
         print(f"ptescope live: {error}", file=sys.stderr)
     except OSError as error:
         print(f"{path}: {error.strerror}", file=sys.stderr)
+    else:
+        return True
+    return False
 
 
 def random_programs(args: Namespace) -> int:

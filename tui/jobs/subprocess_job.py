@@ -30,6 +30,11 @@ def python_module(name: str) -> list[str]:
     return [sys.executable, "-P", "-m", name]
 
 
+def python_path() -> dict[str, str]:
+    """What such an interpreter must know to find what this one finds."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 Work = Callable[..., None]
 """A function of a module; its first argument is what it tells things with."""
 
@@ -44,7 +49,7 @@ async def run_in_process(work: Work, *arguments: object) -> AsyncGenerator[Any]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | python_path(),
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -17,6 +17,7 @@ from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
 from lessons.i18n.lesson_folders import VARIABLE
+from tui.jobs.subprocess_job import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ PASTE: Final = 1 << 15
 WIDEST, HIGHEST = 500, 200
 MODES: Final = b"\x1b[?1049h\x1b[?1000h\x1b[?1003h\x1b[?1015h\x1b[?1006h\x1b[?25l\x1b[?2004h"
 """What the app tells a terminal when it starts; a browser that comes back is told it again."""
-KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "PYTHONPATH", "PTESCOPE_LANGUAGE", "PTESCOPE_TRACEBACK")
+KEPT: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "PTESCOPE_LANGUAGE", "PTESCOPE_TRACEBACK")
 """What of this program's environment a session may know."""
 
 
@@ -108,6 +109,7 @@ class SessionService(AppService):
         }
         folder = str(self.visitor.folder)
         return kept | {
+            **python_path(),
             "HOME": folder,
             "TMPDIR": folder,
             "TERM_PROGRAM": "textual",
