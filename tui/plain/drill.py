@@ -91,7 +91,9 @@ class PlainDrill:
             if word in {"?", "h", "s"}:
                 self.help(word, made)
                 continue
-            number = int(word) - 1 if word.isascii() and word.isdigit() else LETTERS.find(word) if len(word) == 1 else -1
+            number = (
+                int(word) - 1 if word.isascii() and word.isdigit() else LETTERS.find(word) if len(word) == 1 else -1
+            )
             if 0 <= number < len(made.answers):
                 return number
             self.say(tr("Choose one of the answers by its letter; q ends."))
