@@ -203,12 +203,6 @@ class Program:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def suspend(self) -> None:
-        """Stop it as job control does (kill -TSTP), and wait until it has given the terminal back and stands still."""
-        self._process.send_signal(signal.SIGTSTP)
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
-        self.settle()
-
     @property
     def bytes_written(self) -> int:
         """What the program has written so far."""

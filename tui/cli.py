@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol, cast
 
 from lessons.i18n.language import ENGLISH, chosen, ntr, tr
 from tui.session.ending import EXIT_INTERRUPTED
+from tui.session.terminal import sensible_size
 from tui.version import __version__
 from tui.views.visible import visible, visible_streams
 
@@ -188,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _status(arguments: Sequence[str]) -> int:
     words = list(arguments)
+    sensible_size()
     _open_streams()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         # A terminal that cannot show a sign gets a question mark instead of an accident; so does a byte that is none.

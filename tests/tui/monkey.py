@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -160,9 +161,10 @@ def wrong(program: Program, memory: int) -> str:
 
 def unanswered(program: Program) -> str:
     """Whether it still draws itself when the window changes; empty if it does."""
-    before = program.bytes_written
+    before, end = program.bytes_written, time.monotonic() + PATIENCE
     program.resize(118, 39)
-    program.settle(quiet=0.2, timeout=PATIENCE)
+    while program.bytes_written == before and time.monotonic() < end:  # on a busy machine it may well sleep for now
+        program.settle(quiet=0.2, timeout=PATIENCE)
     return "" if program.bytes_written > before else "it does not answer to a new size:\n" + program.shown()
 
 

@@ -17,6 +17,22 @@ UNDER_LEADER: Final = BEGIN + (
     "signal.signal(signal.SIGHUP, lambda *_: None)\nos._exit(subprocess.call(sys.argv[1:]) % 256)"
 )
 """The leader keeps a hang-up for itself and waits for the program, as make does."""
+UNDER_SHELL: Final = (
+    BEGIN
+    + """
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+program, status = subprocess.Popen(sys.argv[1:], process_group=0), 0
+os.tcsetpgrp(0, program.pid)
+while os.WIFSTOPPED(status := os.waitpid(program.pid, os.WUNTRACED)[1]):
+    os.tcsetpgrp(0, os.getpgrp())
+    os.write(1, b"<stopped>")
+    os.read(0, 9)
+    os.tcsetpgrp(0, program.pid)
+    os.killpg(program.pid, signal.SIGCONT)
+os._exit(os.waitstatus_to_exitcode(status) % 256)
+"""
+)
+"""The leader has job control: once the program stops it says so, and lets it go on when it is sent a line."""
 PATIENCE: Final = 60.0
 HANG_UP: Final = 1 << (signal.SIGHUP - 1)
 
@@ -80,6 +96,16 @@ class TerminalSession:
             except OSError:  # nobody is left on the other side
                 return
             self.shown += chunk
+
+    def says(self, what: bytes) -> bytes:
+        """Wait for it; everything up to there is returned, and the next call looks behind it."""
+        end = time.monotonic() + PATIENCE
+        while what not in self.shown:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no {what!r} in {self.shown!r}")
+            self.read(0.02)
+        before, found, self.shown = self.shown.partition(what)
+        return before + found
 
     def hang_up(self) -> None:
         """The window is closed."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from codecs import getincrementaldecoder
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.tui.browser import free_port
-from tests.tui.terminal_session import DIRECTLY, UNDER_LEADER, TerminalSession
+from tests.tui.terminal_session import DIRECTLY, UNDER_LEADER, UNDER_SHELL, TerminalSession
 from tui.app.gone_terminal import read_any_bytes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
@@ -68,6 +69,37 @@ def test_an_app_whose_terminal_is_full_and_goes_keeps_what_was_done(folder: Path
         program.hang_up()
         assert program.ended() == 128 + signal.SIGHUP
     assert [path for path in folder.rglob("sandbox/*.pte") if "process p7" in path.read_text()]
+
+
+def test_a_program_that_is_stopped_leaves_the_terminal_as_it_was_and_takes_it_again(folder: Path) -> None:
+    with TerminalSession(("sandbox",), folder, UNDER_SHELL) as program:
+        before = termios.tcgetattr(program.terminal)
+        program.says(b"Sandbox")
+        os.write(program.terminal, b"\x1a")
+        assert b"\x1b[?1049l" in program.says(b"<stopped>"), "Ctrl+Z gives the terminal back"
+        assert termios.tcgetattr(program.terminal) == before
+        os.write(program.terminal, b"\n")
+        assert b"\x1b[?1049h" in program.says(b"Sandbox"), "in the foreground all of it is drawn anew"
+        for stop in (signal.SIGSTOP, signal.SIGTSTP):
+            os.kill(program.processes()[1], stop)
+            program.says(b"<stopped>")
+            os.write(program.terminal, b"\n")
+            program.says(b"\x1b[?1049h")
+            program.says(b"Sandbox")
+        os.write(program.terminal, b"\x11")
+        assert program.ended() == 0, "one thread reads keys, and it ends"
+        assert b"\x1b[?1049l" in program.shown
+        assert termios.tcgetattr(program.terminal) == before
+
+
+def test_what_no_shell_would_let_go_on_does_not_stop(folder: Path) -> None:
+    with TerminalSession(("sandbox",), folder, DIRECTLY) as program:
+        program.says(b"Sandbox")
+        os.write(program.terminal, b"\x1a\x11")
+        program.says(b"\x1b[?1049l")
+        program.says(b"\x1b[?1049h")
+        os.write(program.terminal, b"\x11")  # the first may be lost with what was typed before
+        assert program.ended() == 0
 
 
 def test_the_end_of_a_terminal_is_a_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:

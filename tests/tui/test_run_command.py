@@ -246,7 +246,9 @@ def test_the_account_tells_calls_steps_changes_results_and_violations(script: Pa
     assert text.endswith("10 commands, 2 violations, 1 of 1 expectation held\n")
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"COLUMNS": "60"}, {"COLUMNS": "x"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "environment", [{}, {"NO_COLOR": "1"}, {"COLUMNS": "60"}, {"COLUMNS": "x"}, {"COLUMNS": "²"}, {"TERM": "dumb"}]
+)
 def test_a_pipe_gets_plain_text_that_is_wrapped_and_not_cut(script: Path, environment: dict[str, str]) -> None:
     text = called("run", str(script), **environment).stdout
     assert "\x1b" not in text

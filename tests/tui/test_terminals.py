@@ -1,15 +1,20 @@
 """Terminals of every size and kind: nothing breaks, nothing is hidden, nothing is written that they cannot show."""
 
+import os
 import random
+import shutil
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
+from textual.app import App
 
 from benchmarks.terminal import Program
 from lessons.file.library import find
 from lessons.learner.progress import Store
 from tests.tui.user import User, at
+from tui.app.gone_terminal import outliving
 from tui.drivers.driver import Driver
 from tui.drivers.opening import lesson_driver
 from tui.drivers.sandbox import SandboxDriver
@@ -123,3 +128,11 @@ async def test_nothing_that_the_library_draws_needs_more_than_ascii(
             assert user.seen().isascii(), (key, [line for line in user.lines() if not line.isascii()])
             assert {len(line) for line in user.lines()} == {80}
             await user.press("escape")
+
+
+async def test_a_terminal_that_calls_itself_enormous_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from textual.drivers.linux_driver import LinuxDriver
+
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((65535, 30)))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert vars(outliving(LinuxDriver)(App()))["_size"] == (1000, 30)

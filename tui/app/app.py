@@ -27,6 +27,7 @@ from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
 from tui.app.gone_terminal import outliving
 from tui.app.hidden_characters import OnlyVisible
+from tui.app.job_control import PROCESS_GROUP, JobControl, with_job_control
 from tui.app.large_type import LEAST, LargeType, Way, how_to_enlarge, way_of, with_large_type
 from tui.app.typed_command import TypedCommand, TypedLetter
 from tui.drivers.opening import lesson_driver
@@ -108,6 +109,7 @@ class PtescopeApp(App[None]):
         Binding("minus", "faster(0.5)", "Autoplay slower", show=False, id="app.slower"),
         Binding("E", "export", "This screen as a file, SVG or Markdown", id="app.export"),
         Binding("t", "next_theme", "Next theme", id="app.theme"),
+        Binding("ctrl+z", "suspend_process", "To the shell; `fg` leads back", priority=True, id="app.stop"),
     ]
 
     def __init__(self, store: Store, driver: "Driver | None" = None) -> None:
@@ -149,7 +151,13 @@ class PtescopeApp(App[None]):
             from textual.drivers.headless_driver import HeadlessDriver
 
             return HeadlessDriver
-        return with_large_type(outliving(super().get_driver_class()))
+        return with_large_type(outliving(with_job_control(super().get_driver_class())))
+
+    def action_suspend_process(self) -> None:
+        """To the shell."""
+        driver: object = self._driver
+        if isinstance(driver, JobControl):
+            driver.stop_for_shell(PROCESS_GROUP)
 
     def action_large_type(self) -> None:
         """Twice as large, or as before; says how to enlarge the font where the terminal cannot draw that."""

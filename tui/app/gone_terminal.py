@@ -1,8 +1,9 @@
-"""What Textual's drivers do not expect of a terminal: that it goes away, or sends bytes that are no text.
+"""What Textual's drivers do not expect of a terminal: that it goes away, sends bytes that are no text, or is enormous.
 
 They decode strictly in a thread of their own, so a byte that is no UTF-8 (a Latin-1 terminal, binary data that was
 pasted) would end the app. At the end of the file, which is how a terminal says that it has gone, they read on as fast
-as they can. And the thread that writes dies of the first error; whoever writes then waits for it for ever.
+as they can. And the thread that writes dies of the first error; whoever writes then waits for it for ever. A size is
+believed, whatever it is: of 65 535 columns and lines (`stty` permits that) one frame would take gigabytes.
 """
 
 from codecs import getincrementaldecoder
@@ -10,13 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from textual.constants import DRIVER
 from textual.driver import Driver
 
 from tui.session.ending import hung_up
-from tui.session.terminal import is_served
+from tui.session.terminal import LARGEST, is_served
 
 
 def read_any_bytes() -> None:
@@ -69,6 +70,11 @@ class OutlivesTerminal:
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._file: Any = GoneTerminal(self._file)
+        self._size: tuple[int, int] | None = self._size or self._get_terminal_size()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        width, height = cast("Any", super())._get_terminal_size()  # noqa: SLF001 - Textual's own
+        return min(width, LARGEST[0]), min(height, LARGEST[1])
 
 
 def outliving(driver: type[Driver]) -> type[Driver]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from tui.drivers.opening import first_driver, lesson_driver, sandbox_driver
+from tui.session.terminal import heed_terminal_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,7 @@ def _run(store: "Store", driver: "Driver | None", *, present: bool = False, auto
     from tui.app.gone_terminal import read_any_bytes
 
     read_any_bytes()
+    heed_terminal_size()
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay
     app.run()

@@ -33,6 +33,7 @@ NAMES = {
     "ctrl+p": "^p",
     "ctrl+q": "^q",
     "ctrl+c": "^c",
+    "ctrl+z": "^z",
     "enter": "Enter",
     "home": "Home",
     "end": "End",
