@@ -1,7 +1,7 @@
 """What the panes of the machine say about a state: rows as text, and what each piece of text stands for."""
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from model.kernel.arch.access import cpu_load
 from model.memory.flags import PAGE_PROTNONE, PAGE_PSE, PAGE_SPECIAL, PAGE_SWP_EXCLUSIVE
@@ -62,6 +62,25 @@ def test_of_what_has_changed_only_the_number_that_is_another_now_is_marked(state
     assert not [
         span for line in spaces(scene, WIDTH) for span in line.spans if span.role == "changed" and "=" in span.text
     ]
+
+
+def changed_texts(rows: list[Row]) -> list[str]:
+    """What is marked as changed, without the signs that say so."""
+    return [
+        span.text.strip() for line in rows for span in line.spans if span.role == "changed" and span.text.strip("~ ")
+    ]
+
+
+def test_of_a_mapping_an_entry_and_a_file_only_the_part_that_changed_is_marked(state: State) -> None:
+    tx = Transaction(state)
+    vma = tx.vmas["p0", 16]
+    tx.vmas["p0", 16] = replace(vma, end=18)
+    tx.ptes["p0", 16] = replace(tx.ptes["p0", 16], bits=TABLE)
+    tx.files["f"] = replace(tx.files["f"], size=tx.files["f"].size + 1)
+    scene = replace(after(state, tx), focus="pte:p0:16")
+    assert changed_texts(spaces(scene, WIDTH))[0] == "16..17"
+    assert changed_texts(walk(scene, WIDTH)) == ["present rw user"]
+    assert changed_texts(holders(scene, WIDTH)) == [f"{tx.files['f'].size} pages"]
 
 
 def test_a_cell_of_memory_takes_the_room_that_its_name_and_byte_need(state: State) -> None:
@@ -202,7 +221,7 @@ def test_a_huge_mapping_is_one_block_of_its_vma(huge: State) -> None:
 
 def test_the_block_is_found_among_more_blocks_than_tables(huge: State) -> None:
     tx = Transaction(huge)
-    tx.vmas["p0", 512] = msgspec.structs.replace(huge.vmas["p0", 512], end=1 << 30)
+    tx.vmas["p0", 512] = replace(huge.vmas["p0", 512], end=1 << 30)
     shown = text(spaces(ShownState(tx.commit()[0]), WIDTH))
     assert "512..1023→f512 huge w" in shown
     assert f"1024..{(1 << 30) - 1} none" in shown
@@ -294,7 +313,7 @@ def test_a_task_that_waits_says_what_for(state: State) -> None:
     running = tx.commit()[0]
     assert "▶task main on cpu0  cpu_load" in text(holders(ShownState(running), WIDTH))
     tx = Transaction(running)
-    tx.tasks["main"] = msgspec.structs.replace(running.tasks["main"], blocked="mmap_lock of p0")
+    tx.tasks["main"] = replace(running.tasks["main"], blocked="mmap_lock of p0")
     assert "waits: mmap_lock of p0" in text(holders(ShownState(tx.commit()[0]), WIDTH))
 
 

@@ -14,7 +14,7 @@ from tui.views.buffers import buffers, dma_bufs
 from tui.views.entries import short_bits
 from tui.views.reclaim import notifiers, swap_slots
 from tui.views.row import Row, Span, cut, flow, row
-from tui.views.shown_state import ShownState, frame_name, gone, place
+from tui.views.shown_state import ShownState, frame_name, gone, place, replaced
 from tui.views.userfaultfds import userfaultfds
 from tui.views.walk import is_stale
 
@@ -128,7 +128,7 @@ def _tlbs(scene: ShownState, width: int) -> Iterator[Row]:
         items = list(_cached(scene, cpu))
         if not items and not record.irqs_off_by and subject not in scene.marks:
             continue
-        head = [scene.sign(subject), Span(f"cpu{cpu}", scene.role(subject, "name"), subject)]
+        head = [scene.sign(subject), Span(f"cpu{cpu}", scene.part(subject, changed=False, otherwise="name"), subject)]
         if record.irqs_off_by:
             head.append(Span(f" {tr('interrupts off by {task},').format(task=record.irqs_off_by)}", "hazard", subject))
         for table in scene.state.rcu.get(cpu) or ():
@@ -145,7 +145,8 @@ def _cached(scene: ShownState, cpu: int) -> Iterator[list[Span]]:
         target = f"{scene.glyphs.arrow}{frame_name(scene.state, entry.pte.pfn)} {short_bits(entry.pte)}"
         spans = [
             *scene.inline_sign(subject),
-            Span(f"{entry.process}:{entry.vpn}{target}", scene.role(subject), subject),
+            Span(f"{entry.process}:{entry.vpn}", scene.part(subject, changed=False), subject),
+            Span(target, scene.role(subject), subject),
         ]
         if is_stale(entry.pte, now):
             spans.append(Span(" STALE", "hazard", subject))
@@ -158,14 +159,18 @@ def _cached(scene: ShownState, cpu: int) -> Iterator[list[Span]]:
 
 def _files(scene: ShownState, width: int) -> Iterator[Row]:
     """Files and the pages that their page cache holds. A buffer's range of the device file has no such pages."""
+    before = replaced(scene.changes, "files")
     for name, file in sorted(scene.state.files.items()):
         if file.kind == "drm":
             continue
         subject = f"file:{name}"
+        traits = _file_traits(file)
+        changed = _file_traits(before.get(name) or file) != traits
         head = [
             scene.sign(subject),
-            Span(f"{file.kind} {name}", scene.role(subject, "name"), subject),
-            Span(f" {_file_traits(file)} {tr('page cache')} ", "plain", subject),
+            Span(f"{file.kind} {name}", scene.part(subject, changed=False, otherwise="name"), subject),
+            Span(f" {traits}", scene.part(subject, changed), subject),
+            Span(f" {tr('page cache')} ", "plain", subject),
         ]
         yield from flow(head, list(_cache(scene, name)) or [[Span(tr("empty"), "dim")]], width, indent=6)
     for name, lost in sorted(gone(scene.changes, "files").items()):
@@ -194,7 +199,7 @@ def _cache(scene: ShownState, name: str) -> Iterator[list[Span]]:
             *scene.inline_sign(subject),
             Span(
                 f"{index}{scene.glyphs.arrow}{frame_name(state, pfn)}",
-                scene.role(subject, scene.role(f"frame:{pfn}")),
+                scene.role(subject, scene.part(f"frame:{pfn}", changed=False)),
                 subject,
             ),
         ]
@@ -216,7 +221,7 @@ def _devices(scene: ShownState, width: int) -> Iterator[Row]:
         reach = [[Span(reference, "plain", f"ref:{reference}")] for reference in sorted(held.get(name, ()))]
         head = [
             scene.sign(subject),
-            Span(f"{tr('device')} {name}", scene.role(subject, "name"), subject),
+            Span(f"{tr('device')} {name}", scene.part(subject, changed=False, otherwise="name"), subject),
             Span(f" {tr('can DMA through')} " if reach else f" {tr('has nothing mapped')}", "plain", subject),
         ]
         yield from flow(head, reach, width, indent=6)
@@ -230,7 +235,11 @@ def _locks(scene: ShownState, width: int) -> Iterator[Row]:
         readers = tr("read by {tasks}").format(tasks=", ".join(lock.readers))
         who = tr("written by {task}").format(task=lock.writer) if lock.writer else readers
         items.append(
-            [*scene.inline_sign(subject), Span(f"{kind} {tr('of')} {owner} {who}", scene.role(subject), subject)]
+            [
+                *scene.inline_sign(subject),
+                Span(f"{kind} {tr('of')} {owner} ", scene.part(subject, changed=False), subject),
+                Span(who, scene.role(subject), subject),
+            ]
         )
     if items:
         yield from flow([Span(f"  {tr('locks')} ", "strong")], items, width, indent=6)

@@ -142,6 +142,11 @@ def gone(changes: Iterable[Change], table: str) -> dict[Any, Any]:
     return {change.key: change.old for change in changes if change.table == table and change.new is None}
 
 
+def replaced(changes: Iterable[Change], table: str) -> dict[Any, Any]:
+    """Key → old record of what the last move replaced in a table; None where there was nothing."""
+    return {change.key: change.old for change in changes if change.table == table}
+
+
 class Before(msgspec.Struct, frozen=True):
     """What the last move replaced, by key: None where there was nothing."""
 

@@ -13,7 +13,7 @@ from model.memory.records import Vma
 from model.memory.state import State
 from tui.views.entries import absent, huge_blocks, short_bits
 from tui.views.row import Row, Span, grid, row
-from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name, gone, page_of
+from tui.views.shown_state import HUGE_PAGES, Before, ShownState, frame_name, gone, page_of, replaced
 
 CELL: Final = 16
 """Columns of a page's cell without its number."""
@@ -81,7 +81,7 @@ def _lane_head(scene: ShownState, process: str) -> Row:
         notes.append(tr("fork is write-protecting it"))
     return row(
         scene.sign(subject),
-        Span(process, scene.role(subject, "name"), subject),
+        Span(process, scene.part(subject, changed=False, otherwise="name"), subject),
         Span("  " + f" {scene.glyphs.dot} ".join(notes), "dim"),
     )
 
@@ -128,12 +128,13 @@ def _vma_head(scene: ShownState, process: str, vma: Vma, width: int, note: str =
     hidden = VM_READ | VM_WRITE | VM_EXEC | VM_SHARED
     codes = note or " ".join(smaps_codes(vma.flags & ~hidden))
     names = labels_in(scene.state, process, vma)
+    old: Vma = replaced(scene.changes, "vmas").get((process, vma.start)) or vma
     spans = [
         Span(" ", "plain", subject),
         scene.sign(subject),
-        Span(f"{pages(vma.start, vma.end)} ", scene.role(subject, "strong"), subject),
-        Span(f"{rights(vma.flags)} ", scene.role(subject, "code"), subject),
-        Span(f"{backing(vma)} ", "plain", subject),
+        Span(f"{pages(vma.start, vma.end)} ", scene.part(subject, old.end != vma.end, "strong"), subject),
+        Span(f"{rights(vma.flags)} ", scene.part(subject, rights(old.flags) != rights(vma.flags), "code"), subject),
+        Span(f"{backing(vma)} ", scene.part(subject, backing(old) != backing(vma)), subject),
         Span(names and f'"{names}" ', "name", subject),
     ]
     room = width - sum(len(span.text) for span in spans)

@@ -13,7 +13,7 @@ from model.memory.state import State
 from model.memory.tasks import Locals
 from tui.views.entries import absent, short_bits
 from tui.views.row import Row, Span, row
-from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place
+from tui.views.shown_state import INDEX_BITS, INDEX_MASK, LEVEL_NAMES, ShownState, frame_name, page_of, place, replaced
 from tui.views.spaces import rights
 from tui.views.table_under_walk import HARMLESS, Fate, fate_of
 
@@ -63,12 +63,12 @@ def _level(scene: ShownState, process: str, vpn: int, level: int, table: int, wi
         subject, entry = f"table:{process}:{level}:{index}", state.tables.get((process, level, index))
     else:
         subject, entry = f"pte:{process}:{vpn}", state.ptes.get((process, vpn))
-    role = scene.role(subject)
+    still, role = scene.part(subject, changed=False), scene.role(subject)
     spans = [
         scene.sign(subject),
         Span(f"{LEVEL_NAMES[level]} ", "strong", subject),
-        Span(f"f{table}", scene.role(f"frame:{table}", "plain"), f"frame:{table}"),
-        Span(f"[{index & INDEX_MASK}]".ljust(6), role, subject),
+        Span(f"f{table}", scene.part(f"frame:{table}", changed=False), f"frame:{table}"),
+        Span(f"[{index & INDEX_MASK}]".ljust(6), still, subject),
     ]
     if entry is None:
         return None, row(
@@ -77,16 +77,23 @@ def _level(scene: ShownState, process: str, vpn: int, level: int, table: int, wi
     if entry.kind != "page":
         return entry, row(*spans, Span(f"{absent(entry)}: {tr('not present, the CPU faults')}", role, subject))
     target = f"frame:{entry.pfn}"
+    key = (process, level, index) if level else (process, vpn)
+    old: Pte = replaced(scene.changes, "tables" if level else "ptes").get(key) or entry
     spans += [
-        Span(f"{scene.glyphs.arrow} ", role, subject),
-        Span(frame_name(state, entry.pfn).ljust(5), scene.role(target, "plain"), target),
-        Span(" " + " ".join(names(entry.bits, PAGE_BITS)), role, subject),
+        Span(f"{scene.glyphs.arrow} ", still, subject),
+        Span(frame_name(state, entry.pfn).ljust(5), *_where(scene, subject, old.pfn != entry.pfn, target)),
+        Span(" " + " ".join(names(entry.bits, PAGE_BITS)), scene.part(subject, old.bits != entry.bits), subject),
     ]
     if level == PUD:
         spans += _sharers(scene, process, index, entry.pfn)
     if not level or entry.huge:
         spans += _target(scene, entry.pfn, width - sum(len(span.text) for span in spans))
     return entry, row(*spans)
+
+
+def _where(scene: ShownState, subject: str, changed: bool, target: str) -> tuple[str, str]:
+    """How the frame looks to which an entry leads, and what it stands for."""
+    return scene.part(subject, changed, scene.part(target, changed=False)), target
 
 
 def _sharers(scene: ShownState, process: str, index: int, table: int) -> list[Span]:
@@ -150,8 +157,14 @@ def _target(scene: ShownState, pfn: int, room: int) -> list[Span]:
     frame = scene.state.frames.get(pfn)
     subject = f"frame:{pfn}"
     kind = frame.kind if frame else "free"
-    text = f"  {kind} ={scene.state.content.get(pfn, 0)}"
-    return [Span(text, scene.role(subject, "dim"), subject)] if len(text) <= room else []
+    name, byte = f"  {kind} ", f"={scene.state.content.get(pfn, 0)}"
+    if len(name) + len(byte) > room:
+        return []
+    written = pfn in replaced(scene.changes, "content")
+    return [
+        Span(name, scene.part(subject, changed=False, otherwise="dim"), subject),
+        Span(byte, scene.part(subject, written, "dim"), subject),
+    ]
 
 
 def _tlbs(scene: ShownState, process: str, vpn: int) -> Row:

@@ -108,7 +108,7 @@ class BoxCells(Cells):
         head = f"{cut(head, room):<{room}}"
         if line.ghost:
             return (Span(f"{sign('open')}{head}{tail}{sign('close')}", "gone", subject),)
-        counted_role = self._changed(pfn, "frames", role)
+        counted_role = self._changed(pfn, "frames", role) if counted(frame) else role
         return (
             Span(f"{sign('open')}{head} ", role, subject),
             Span(tail[1 : len(tail) - len(byte)], counted_role, subject),
