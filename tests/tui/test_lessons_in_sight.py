@@ -14,7 +14,7 @@ from tui.drivers.lesson import LessonDriver
 from tui.screens.picture_panes import LEAST, PicturePanes
 from tui.screens.stage_keys import STORY_WIDTHS
 from tui.views.glyphs import UNICODE
-from tui.views.lesson_text import pressing
+from tui.views.lesson_text import newest, pressing
 from tui.views.shown_state import ShownState, marks
 from tui.views.verdict import severities
 from tui.views.view_model import Picture
@@ -24,6 +24,8 @@ CUT = re.compile(r"\w~(?!f\d)")
 """A word, a number or a byte of a picture that has no room; before a frame the sign says that it has changed."""
 FULLEST = 2
 """Places of each lesson that are looked at on the screen: those with most to read."""
+ENOUGH = 45
+"""Characters by which an alarm is known."""
 
 
 def played(driver: LessonDriver) -> Iterator[tuple[int, Picture]]:
@@ -63,13 +65,19 @@ async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, t
     store = Store(tmp_path / "progress.json")
     driver = LessonDriver(Player(LESSONS[name]), store)
     needs: dict[int, int] = {}
+    alarming: list[int] = []
     pictures = PicturePanes(driver)
     for place, picture in played(driver):
         cut = [row for row in rows_of(pictures, picture) if CUT.search(row)]
         assert not cut, f"cut at place {place}"
+        if picture.tale.ask is None and any(broken.fresh for broken in picture.broken):
+            alarming.append(place)
         needs[place] = max(needs.get(place, 0), must_be_seen(picture, STORY_WIDTHS["normal"]))
     fullest = sorted(needs, key=lambda place: (-needs[place], place))[:FULLEST]
     async with at(store, driver, NORMAL) as user:
+        for place in alarming[:1]:
+            await go(user, place)
+            assert_alarm_once_and_whole(user)
         for place in fullest:
             await go(user, place)
             story = user.stage.panes["story"]
@@ -78,6 +86,9 @@ async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, t
             for line in story.rows[:must]:
                 assert line.text.strip() in user.seen()
         await user.pilot.resize_terminal(*SMALL)
+        for place in alarming[:1]:
+            await go(user, place)
+            assert_alarm_once_and_whole(user)
         await go(user, 0)
         assert user.pane("story").splitlines()[0] in user.seen()
         for place in fullest:
@@ -89,6 +100,28 @@ async def test_what_must_be_read_is_whole_on_a_screen_of_usual_size(name: str, t
             touched = user.stage.drawing.touched
             boxes = [at for at, line in enumerate(drawn.rows) if any(span.subject == touched for span in line.spans)]
             assert not boxes or any(drawn.top <= box < drawn.top + drawn.window for box in boxes), touched
+
+
+def assert_alarm_once_and_whole(user: User) -> None:
+    """Of what the last move broke the worst is told whole, and nowhere else does it begin; or it only begins."""
+    picture = user.stage.picture
+    told = bare(" ".join(line for name in user.stage.panes for line in in_sight(user, name)))
+    message = bare(newest(picture.broken)[0].message)
+    whole, begun = told.count(message), told.count(message[:ENOUGH])
+    assert (whole, begun) == (1, 1) or (not whole and user.stage.small), message
+
+
+def in_sight(user: User, name: str) -> list[str]:
+    """The lines of a pane that are on the screen."""
+    pane = user.stage.panes[name]
+    if not (pane.is_attached and pane.display):
+        return []
+    return [line.text for line in pane.rows[pane.top : pane.top + pane.window]]
+
+
+def bare(text: str) -> str:
+    """Words without markup, one blank apart."""
+    return " ".join(re.sub("[`*]", "", text).split())
 
 
 async def go(user: User, place: int) -> None:

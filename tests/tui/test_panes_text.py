@@ -8,11 +8,11 @@ from tui.views.bars import header, keys, named, relations, tabs
 from tui.views.glyphs import ASCII, UNICODE, choose
 from tui.views.history import timeline
 from tui.views.home import ENTRIES, LessonLine, home
-from tui.views.lesson_text import in_short, pressing, steps, story
+from tui.views.lesson_text import in_short, pressing, steps, story, worst
 from tui.views.manual import manual
 from tui.views.markdown import markdown, wrap
 from tui.views.row import Row, Span, cut, flow, row, stops
-from tui.views.verdict import rules, severities, verdict, worst
+from tui.views.verdict import rules, severities, verdict
 from tui.views.view_model import (
     LessonText,
     Picture,

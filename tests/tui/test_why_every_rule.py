@@ -22,7 +22,7 @@ from tui.screens.presenter import Presenter
 from tui.screens.stage import Stage
 from tui.screens.why import Why
 from tui.session.why_query import offered
-from tui.views.view_model import Picture, ShownViolation
+from tui.views.view_model import LogLine, Picture, ShownViolation
 from tui.views.why import accounts
 
 QUESTION = "the-secret-of-a-stranger"
@@ -73,14 +73,18 @@ async def test_the_key_says_nothing_while_a_question_is_open(store: Store) -> No
         assert "after your answer" in user.seen()
 
 
-async def test_the_rules_say_nothing_while_a_question_is_open_and_the_same_as_before_after_it(store: Store) -> None:
+async def test_rules_and_log_say_nothing_while_a_question_is_open_and_the_same_as_before_after_it(store: Store) -> None:
     async with at(store, lesson_driver(find(QUESTION), store)) as user:
-        pane = user.stage.panes["rules"]
+        pane, log = user.stage.panes["rules"], user.stage.panes["log"]
         untold, asked = (next(alarmed(user.stage.picture, asked=asked)) for asked in (False, True))
         for picture in (untold, asked, untold):
-            user.stage.picture = picture
+            lines = LogLine("> dma r write 65"), LogLine("! hazard: stale-reference", "hazard", alarm=True)
+            user.stage.picture = picture._replace(log=lines)
             pane.renew()
+            log.renew()
             assert ("It is wrong." in user.pane("rules")) == (picture is untold)
+            assert ("stale-reference" in user.pane("log")) == (picture is untold)
+            assert "dma r write" in user.pane("log")
 
 
 async def test_the_alarm_is_explained_wherever_the_cursor_is(store: Store) -> None:

@@ -126,7 +126,7 @@ def log_lines(node: Moment, before: Moment | None) -> Iterator[LogLine]:
     if node.stepped and node.stepped.blocked:
         yield LogLine(f"  {node.stepped.task} waits: {node.stepped.blocked}", "hazard", place)
     for violation in node.new:
-        yield LogLine(f"! {violation.severity}: {violation.invariant}", violation.severity, place)
+        yield LogLine(f"! {violation.severity}: {violation.invariant}", violation.severity, place, alarm=True)
     if node.outcome is not None:
         role = "plain" if node.outcome.status == "ok" else "hazard"
         yield LogLine(f"  = {in_words(node.outcome)}", role, place)
@@ -137,7 +137,7 @@ def _event_lines(state: State, event: Event, place: str) -> Iterator[LogLine]:
     match event:
         case Splat():
             for line in kernel_log(event):
-                yield LogLine(f"  {line}", "splat" if line == event.title else "plain", place)
+                yield LogLine(f"  {line}", "splat" if line == event.title else "plain", place, alarm=True)
         case Access():
             yield LogLine(f"  {access(state, event)}", "plain", f"frame:{event.pfn}")
         case Printk():

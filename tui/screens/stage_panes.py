@@ -29,11 +29,10 @@ from tui.screens.stage_keys import (
 from tui.views.bars import header, keys, relations, tabs
 from tui.views.glyphs import Glyphs
 from tui.views.history import log, timeline
-from tui.views.lesson_text import last_answer, pressing, story
+from tui.views.lesson_text import last_answer, newest, pressing, story, tells_alarm
 from tui.views.row import Row, Span, row, squeeze
 from tui.views.shown_state import ShownState, follow, marks
 from tui.views.verdict import alarms, captions, is_muted, rules, severities, verdict
-from tui.views.verdict import worst as worst_first
 from tui.widgets.bar import Bar
 from tui.widgets.ground import Ground, blank_lines
 from tui.widgets.line_pane import LinePane
@@ -213,7 +212,7 @@ class StagePanes(Screen[None]):
         if self.one_pane:
             return ""
         divided = heights(wide=width >= WIDE, pictured=self.pictured)
-        worst = self.picture._replace(broken=tuple(worst_first(self.picture.broken)[:1]))
+        worst = self.picture._replace(broken=tuple(newest(self.picture.broken)[:1]))
         told = [] if is_muted(self.picture) else alarms(worst, self.panes["rules"].size.width or 40, self.glyphs)
         return divided.rows.format(max(divided.least, self._needs.by_alarms(len(told) + 1)))
 
@@ -247,7 +246,8 @@ class StagePanes(Screen[None]):
             case "foot":
                 return [*self._verdict_and_strip(width), keys(self._key_hints(), width)]
             case "log":
-                return self._kept("log", (picture.log,), (width,), lambda: log(picture, width))
+                muted = is_muted(picture)
+                return self._kept("log", (picture.log,), (width, muted), lambda: log(picture, width, muted=muted))
             case "rules":
                 told = (is_muted(picture), picture.broken, picture.rules, width)
                 return self._kept("rules", (), told, lambda: rules(picture, width, glyphs))
@@ -289,11 +289,12 @@ class StagePanes(Screen[None]):
     def _verdict_and_strip(self, width: int) -> list[Row]:
         """Whether the rules hold, the strip, and a line to say where we are or what the cursor points at.
 
-        The worst alarm is told whole among the rules where these are in sight; else a second row has its beginning. A
-        low screen has no row for that: there the line stands in its place while nothing is broken, or a word of
-        refusal in place of the strip.
+        The worst alarm is told whole among the rules where these are in sight; else a second row has its beginning,
+        unless the story tells it. A low screen has no row for that: there the line stands in its place while nothing
+        is broken, or a word of refusal in place of the strip.
         """
         bar = verdict(self.picture, width, self.glyphs, lines=2 if self.one_pane else 1)
+        told = self.one_pane and self._story_tells_alarm()
         strip, where = timeline(self.picture.history, width, self.glyphs)
         if self.focus_subject:
             to, of = self.driver.refers(self.focus_subject)
@@ -301,10 +302,17 @@ class StagePanes(Screen[None]):
         if self.word:
             where = row(Span(squeeze(f"{self.glyphs.pointer} {self.word}", width), "hazard"))
         if not self.low:
-            return [*bar, strip, where]
-        if not self.picture.broken:
+            return [*(bar[:1] if told else bar), *[Row()] * told, strip, where]
+        if told or not self.picture.broken:
             return [bar[0], where, strip]
         return [*bar, where if self.word else strip]
+
+    def _story_tells_alarm(self) -> bool:
+        """Whether all of the worst alarm is in sight there, as high as the story is going to be."""
+        story = self.panes["story"]
+        divided = self._row_heights if self.size.width < NARROW else ""
+        window = int(divided.split()[0]) - 1 if divided else story.window
+        return tells_alarm(self.picture, story.size.width, self.glyphs, window)
 
     def _key_hints(self) -> list[tuple[str, str, str]]:
         """What can be done now; the most needed first."""

@@ -7,7 +7,7 @@ from typing import Final
 from lessons.i18n.language import tr
 from model.memory.state import State
 from model.memory.tasks import Task
-from tui.views.verdict import worst
+from tui.views.lesson_text import worst
 from tui.views.view_model import Picture
 
 HELD_PAGE: Final = re.compile(r"reference on page (\d+) of (\S+)")

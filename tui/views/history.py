@@ -47,9 +47,10 @@ def timeline(history: ShownHistory, width: int, glyphs: Glyphs) -> list[Row]:
     return [Row(tuple(spans)), caption]
 
 
-def log(picture: Picture, width: int) -> list[Row]:
-    """The lines of the log, the newest last."""
-    return [told for line in picture.log for told in _line(line, width)]
+def log(picture: Picture, width: int, *, muted: bool = False) -> list[Row]:
+    """The lines of the log, the newest last; `muted`: without those that name a broken rule."""
+    lines = (line for line in picture.log if not (muted and line.alarm))
+    return [told for line in lines for told in _line(line, width)]
 
 
 def _line(line: LogLine, width: int) -> Iterator[Row]:

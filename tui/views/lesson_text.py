@@ -1,13 +1,16 @@
 """The story: what to read, what to predict, what to reach, and the micro-step in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
+from typing import Final
 
 from lessons.i18n.language import ntr, tr
 from tui.views.glyphs import Glyphs
 from tui.views.markdown import inline, markdown, wrap
 from tui.views.row import BLANK, Row, Span, row
 from tui.views.view_model import LessonText, Picture, ShownStep, ShownViolation
+
+ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
 
 
 def story(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool = False) -> list[Row]:
@@ -54,17 +57,23 @@ def _is_reading(picture: Picture) -> bool:
 def _pressing(picture: Picture, width: int, glyphs: Glyphs, *, alarms: bool) -> Iterator[list[Row]]:
     """The story's first sections."""
     tale = picture.tale
-    if is_reached(tale):
-        yield list(_goal(tale, width, glyphs))
-    yield list(_watched(tale, width))
-    yield list(_judged(tale, width, glyphs))
-    yield _remark(picture.last, width, glyphs)
-    yield _alarms(picture, width, glyphs) if alarms and tale.ask is None else []
+    yield from _news(picture, width, glyphs)
+    yield _alarms(picture.broken, width, glyphs) if alarms and tale.ask is None else []
     yield list(markdown(tale.text, width)) if _is_reading(picture) else []
     yield list(_question(tale, width))
     if not is_reached(tale):
         yield list(_goal(tale, width, glyphs))
     yield [line for kind, hint in tale.hints for line in _labelled(f"{tr('hint')}, {tr(kind)}: ", hint, width)]
+
+
+def _news(picture: Picture, width: int, glyphs: Glyphs) -> Iterator[list[Row]]:
+    """What has come of the last move, as the lesson sees it."""
+    tale = picture.tale
+    if is_reached(tale):
+        yield list(_goal(tale, width, glyphs))
+    yield list(_watched(tale, width))
+    yield list(_judged(tale, width, glyphs))
+    yield _remark(picture.last, width, glyphs)
 
 
 def _joined(*sections: list[Row]) -> list[Row]:
@@ -84,9 +93,29 @@ def _remark(last: ShownStep | None, width: int, glyphs: Glyphs) -> list[Row]:
     return [Row((Span(f"{glyphs.bar} ", "now"), *line.spans)) for line in markdown(last.remark, width - 2)]
 
 
-def _alarms(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
+def _alarms(broken: Iterable[ShownViolation], width: int, glyphs: Glyphs) -> list[Row]:
     """What the last move broke, each case whole."""
-    return [line for broken in picture.broken if broken.fresh for line in case(broken, width, glyphs)]
+    return [line for one in newest(broken) if one.fresh for line in case(one, width, glyphs)]
+
+
+def worst(broken: Iterable[ShownViolation]) -> list[ShownViolation]:
+    """The worst first; of equal ones the latest broken first."""
+    return sorted(broken, key=lambda one: (ORDER[one.severity], not one.fresh, -one.node))
+
+
+def newest(broken: Iterable[ShownViolation]) -> list[ShownViolation]:
+    """What the last move broke first, then what was broken before it; of both the worst first."""
+    return sorted(worst(broken), key=lambda one: not one.fresh)
+
+
+def tells_alarm(picture: Picture, width: int, glyphs: Glyphs, window: int) -> bool:
+    """Whether the last move set off the worst alarm, and a story of `window` lines has all of its message in sight."""
+    first = worst(picture.broken)[:1]
+    if not first or not first[0].fresh or picture.tale.ask is not None:
+        return False
+    message = _alarms([first[0]._replace(symptom="")], width, glyphs)
+    above = _joined(*_news(picture, width, glyphs), message)
+    return len(above) <= window
 
 
 def _labelled(label: str, text: str, width: int) -> list[Row]:

@@ -5,21 +5,15 @@ from typing import Final
 
 from lessons.i18n.language import tr
 from tui.views.glyphs import Glyphs
-from tui.views.lesson_text import case
+from tui.views.lesson_text import case, newest, worst
 from tui.views.markdown import wrap
 from tui.views.row import Row, Span, flow, row
 from tui.views.view_model import Picture, Rule, ShownViolation
 
-ORDER: Final = {"splat": 0, "corruption": 1, "hazard": 2}
 SENTENCES: Final = 72
 """From this width on each rule begins a line, with its sentence."""
 FURTHER: Final = 2
 """Columns by which the rest of a sentence stands further in."""
-
-
-def worst(broken: tuple[ShownViolation, ...]) -> list[ShownViolation]:
-    """The worst first; of equal ones the latest broken first."""
-    return sorted(broken, key=lambda one: (ORDER[one.severity], not one.fresh, -one.node))
 
 
 def is_muted(picture: Picture) -> bool:
@@ -84,9 +78,9 @@ def rules(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
 
 
 def alarms(picture: Picture, width: int, glyphs: Glyphs) -> list[Row]:
-    """Every broken rule, told for this case, the worst first."""
+    """Every broken rule, told for this case: first what the last move broke, and of that the worst."""
     rows: list[Row] = []
-    for broken in worst(picture.broken):
+    for broken in newest(picture.broken):
         rows += case(broken, width, glyphs)
         rows += _pointers(broken, width)
     return rows

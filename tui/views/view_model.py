@@ -90,6 +90,8 @@ class LogLine(Shown, frozen=True):
     text: str
     role: str = "plain"
     subject: str = ""
+    alarm: bool = False
+    """It names a broken rule: not to be seen while a question is open."""
 
 
 class ShownOption(Shown, frozen=True):
