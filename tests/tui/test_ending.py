@@ -163,6 +163,17 @@ in_order(lambda: print("told") or EXIT_INTERRUPTED)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"told\ntidy\n", b"")
 
 
+def test_whoever_is_interrupted_before_there_is_anything_to_end_sees_no_traceback() -> None:
+    early = "import os, signal\nfrom tui.session import ending\n"
+    ways = (
+        early + "ending._watch_terminal = lambda: os.kill(os.getpid(), signal.SIGINT)\nending.in_order(lambda: 0)",
+        "import tui.__main__, os, signal\nos.kill(os.getpid(), signal.SIGINT)",
+    )
+    for work in ways:
+        ended = subprocess.run((sys.executable, "-c", work), capture_output=True, check=False)
+        assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_raised_in_the_middle_of_an_import(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "slow.py").write_text(

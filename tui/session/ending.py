@@ -48,8 +48,8 @@ class EndedError(SystemExit):
 def in_order(work: Callable[[], int]) -> int:
     """Work; SIGTERM and SIGHUP raise EndedError in it, once, and then end the program, whatever the work made of that.
 
-    EXIT_INTERRUPTED of the work ends the program by SIGINT. A signal that is ignored, as SIGHUP is under nohup, stays
-    ignored. SIGINT raises KeyboardInterrupt, as ever.
+    SIGINT raises KeyboardInterrupt, as ever. That ends the program by SIGINT, and so does EXIT_INTERRUPTED of the work.
+    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
     """
     if os.name != "posix":
         return work()
@@ -64,15 +64,17 @@ def in_order(work: Callable[[], int]) -> int:
         raise EndedError(number)
 
     heeded = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_DFL]
-    for number in heeded:
-        signal.signal(number, asked)
-    if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler):
-        signal.signal(signal.SIGINT, interrupted)
-    if signal.SIGHUP in heeded:
-        _watch_terminal()
     status = 0
     try:
+        for number in heeded:
+            signal.signal(number, asked)
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(signal.SIGINT, interrupted)
+        if signal.SIGHUP in heeded:
+            _watch_terminal()
         status = work()
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
     finally:
         if asked_by:
             end_by(asked_by[0])
@@ -111,10 +113,10 @@ def once_more(number: int) -> None:
 
 def end_by(number: int) -> NoReturn:
     """End as if the signal had not been caught: whoever started this program sees in its status what ended it."""
+    signal.signal(number, signal.SIG_DFL)  # whoever asks once more is not made to wait
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    signal.signal(number, signal.SIG_DFL)
     with suppress(Exception):
         atexit._run_exitfuncs()  # noqa: SLF001 - a signal ends a program without them
     os.kill(os.getpid(), number)
