@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.selection import SELECT_ALL
@@ -12,7 +13,11 @@ from model.script.parser import parse
 from tests.tui.user import KEYS, LARGE, NORMAL, SMALL, at
 from tui.drivers.sandbox import SandboxDriver
 from tui.screens.panes import PANES
+from tui.screens.sandbox_keys import HINTS as SANDBOX_HINTS
+from tui.screens.sandbox_keys import SANDBOX_KEYS
 from tui.screens.stage import Stage
+from tui.screens.stage_keys import HINTS, VIEW_HINTS
+from tui.screens.stage_keys import KEYS as KEYS_OF_STAGE
 from tui.widgets.line_pane import LinePane
 
 # -- the cursor ----------------------------------------------------------------------------------------
@@ -45,6 +50,30 @@ async def test_a_click_moves_the_cursor_and_the_walk_follows(store: Store, made:
         await user.pilot.pause()
         assert user.stage.focus_subject == "pte:p0:33"
         assert "page 33 = 0x21000" in user.pane("walk")
+
+
+async def test_the_mouse_lights_up_the_line_that_it_is_over_and_lets_it_go(store: Store, made: SandboxDriver) -> None:
+    async with at(store, made) as user:
+        stage, picture = user.stage, user.stage.panes["picture"]
+        row, line = next((number, line) for number, line in enumerate(picture.rows) if "r0 pin" in line.text)
+        await user.pilot.hover(picture, offset=(line.text.index("r0 pin"), row + picture.head))
+        await user.pilot.pause()
+        assert set(picture.lit) >= {"ref:r0", "frame:20", "pte:p0:16"}
+        assert "ref:r0" in stage.panes["ledger"].lit
+        assert not stage.focus_subject, "the cursor stands where it stood"
+        await user.pilot.hover(stage.panes["log"])
+        await user.pilot.pause()
+        assert not picture.lit
+
+
+@pytest.mark.parametrize("bound", [KEYS_OF_STAGE, SANDBOX_KEYS])
+def test_a_click_on_the_key_line_does_what_the_key_does(bound: list[BindingType]) -> None:
+    bindings = [each for each in bound if isinstance(each, Binding)]
+    does = {key: each.action for each in reversed(bindings) for key in each.key.split(",")}  # the first one acts
+    hints = SANDBOX_HINTS if bound is SANDBOX_KEYS else [hint[-3:] for hint in (*HINTS, *VIEW_HINTS[True])]
+    assert hints
+    for key, _, action in hints:
+        assert does[{":": "colon"}.get(key[0], key[0])] == action
 
 
 async def test_the_cursor_stays_on_its_thing_while_the_machine_changes(store: Store, made: SandboxDriver) -> None:

@@ -22,6 +22,7 @@ from tui.screens.stage_panes import StagePanes
 from tui.session.prompt_history import PromptHistory
 from tui.views.glyphs import Glyphs
 from tui.widgets.line_pane import LinePane
+from tui.widgets.picture_pane import PicturePane
 
 if TYPE_CHECKING:
     from lessons.play.step_size import StepSize
@@ -87,6 +88,11 @@ class Stage(StagePanes):
         else:
             self.point(message.subject, message.pane)
 
+    def on_picture_pane_hovered(self, message: PicturePane.Hovered) -> None:
+        """Light up what the mouse is over; when it is over nothing, what the cursor stands on."""
+        message.stop()
+        self.light(message.subject or self.focus_subject)
+
     def point(self, subject: str, source: LinePane | None = None) -> None:
         """The cursor goes to a thing: its walk is shown, and what is related to it lights up everywhere."""
         self.word = ""
@@ -106,7 +112,6 @@ class Stage(StagePanes):
         self.focus_subject = ""
         for pane in self.panes.values():
             pane.forget_cursor()
-            pane.light({})
         self.show_picture()
 
     # -- moves --------------------------------------------------------------------------------------

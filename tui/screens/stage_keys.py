@@ -20,7 +20,7 @@ HINTS: Final = (
 )
 """What must be possible for a hint on the key line; the key, what it does, and the action behind it."""
 VIEW_HINTS: Final = {
-    True: (("v", "lists", "lists"), ("l", "legend", "legend")),
+    True: (("v", "lists", "lists"), ("l", "legend", "app.open('legend.Legend')")),
     False: (("v", "picture", "lists"),),
 }
 """Whether the machine is drawn → the hints of how else it can be seen."""

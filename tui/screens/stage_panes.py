@@ -167,8 +167,7 @@ class StagePanes(Screen[None]):
         self._tell()
         for pane in self.panes.values():
             pane.renew()
-        if self.focus_subject:
-            self._light(self.focus_subject)
+        self.light(self.focus_subject)
         picture = self.panes["picture"]
         if isinstance(picture, PicturePane) and self.pictured:
             picture.reveal(self.drawing.touched)
@@ -344,8 +343,12 @@ class StagePanes(Screen[None]):
             pane.focus()
         pane.keep_in_sight(last_answer(pane.rows))
 
-    def _light(self, subject: str) -> None:
-        """Light up the relatives."""
+    def light(self, subject: str) -> None:
+        """Light up a thing and its relatives; with no thing, nothing."""
+        if not subject:
+            for pane in self.panes.values():
+                pane.light({})
+            return
         to, of = self.driver.refers(subject)
         lit = {subject: "it", **dict.fromkeys(to, "to"), **dict.fromkeys(of, "from")}
         chain = dict.fromkeys(self.drawing.chain(subject), "to") if self.pictured else lit

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
 from rich.style import Style
 from textual.app import RenderResult
 from textual.binding import Binding, BindingType
@@ -298,11 +299,16 @@ class LinePane(Widget, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Point at what was clicked."""
-        number = event.y - self.head + self.top
-        here = [stop for stop in stops(self.rows) if stop.row == number]
-        hit = next((stop for stop in here if stop.left <= event.x < stop.right), None)
+        hit = self.stop_at(event.x, event.y)
         if hit is not None:
             self.point(hit, clicked=True)
+
+    def stop_at(self, x: int, y: int) -> Stop | None:
+        """What stands at a place of the pane."""
+        number = y - self.head + self.top
+        line = self.rows[number : number + 1] if y >= self.head else ()
+        here = (replace(stop, row=number) for stop in stops(line))
+        return next((stop for stop in here if stop.left <= x < stop.right), None)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
         """Scroll down with the wheel."""

@@ -2,6 +2,9 @@
 
 from typing import ClassVar
 
+from textual.events import Leave, MouseMove
+from textual.message import Message
+
 from tui.views.row import Stop, stops
 from tui.widgets.line_pane import LinePane
 
@@ -10,6 +13,31 @@ class PicturePane(LinePane):
     """A pane whose things are joined by lines."""
 
     dims: ClassVar[bool] = True
+    _hovered = ""
+    """The subject under the mouse."""
+
+    class Hovered(Message):
+        """The mouse came to a subject; empty: it left it for none."""
+
+        def __init__(self, subject: str) -> None:
+            super().__init__()
+            self.subject = subject
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """What hangs together with the thing under the mouse lights up, as if the cursor stood there."""
+        hit = self.stop_at(event.x, event.y)
+        self._hover("" if hit is None else hit.subject)
+
+    def on_leave(self, event: Leave) -> None:
+        """The mouse has gone elsewhere."""
+        del event
+        self._hover("")
+
+    def _hover(self, subject: str) -> None:
+        """Tell the screen, once for each thing."""
+        if subject != self._hovered:
+            self._hovered = subject
+            self.post_message(self.Hovered(subject))
 
     def reveal(self, subject: str) -> None:
         """Bring a thing into sight, where nothing is pointed at here."""
