@@ -13,10 +13,13 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
 import gc
 import sys
 
+from tui.session.start_archive import START
+
 
 def main() -> int:
     """Run ptescope; returns the exit status."""
     gc.disable()
+    START.install()
     from tui.cli import main as command_line
 
     return command_line()

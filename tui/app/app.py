@@ -35,6 +35,7 @@ from tui.session.platform_modules import TERMINAL_MODULES, missing_module
 from tui.session.preferences import NAME as PREFERENCES
 from tui.session.preferences import PreferencesFile
 from tui.session.prompt_history import FILE_NAME, PromptHistory, TakesEarlyKeys
+from tui.session.start_archive import START
 from tui.session.terminal import is_served
 from tui.views.glyphs import ASCII, choose
 from tui.views.visible import visible
@@ -240,6 +241,7 @@ class PtescopeApp(App[None]):
         """The first frame is out. What has come to be so far stays, so the collector need never look at it again."""
         gc.freeze()
         gc.enable()
+        START.started()
         if self.presents:
             self.action_present()
         if self.speed_wanted:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from tui.drivers.opening import first_driver, lesson_driver, sandbox_driver
+from tui.session.start_archive import START
 from tui.session.terminal import heed_terminal_size
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _run(store: "Store", driver: "Driver | None", *, present: bool = False, auto
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay
     app.run()
+    START.keep()
     if app.bug is not None:
         raise app.bug
     return app.return_code or 0
