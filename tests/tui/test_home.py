@@ -63,6 +63,15 @@ async def test_one_lesson_is_begun_anew_and_a_copy_is_kept(begun: Store, size: t
     assert Store(copy).read() == before
 
 
+async def test_the_tour_is_begun_anew_too(begun: Store) -> None:
+    async with at(begun) as user:
+        point(user, "lesson:tour")
+        await user.press("R")
+        assert find("tour").header.title in user.seen()
+        await user.press("y")
+    assert set(begun.read().lessons) == {FIRST}
+
+
 @pytest.mark.parametrize("keys", [("enter",), ("n",), ("q",), ("escape",)])
 async def test_nothing_is_forgotten_without_a_yes(begun: Store, keys: tuple[str, ...]) -> None:
     before = begun.path.read_bytes()

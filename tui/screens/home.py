@@ -8,7 +8,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from lessons.file.library import LessonEntry, entries
+from lessons.file.library import LessonEntry, entries, find
+from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.i18n.lesson_folders import own_worlds
 from lessons.learner.progress import LessonProgress, Progress, ProgressError, Store
@@ -178,7 +179,10 @@ class Home(Screen[None]):
             return
         from tui.screens.confirm import YES, Confirm
 
-        title = next(entry.header.title for entry in self.entries if entry.header and entry.header.id == name)
+        try:
+            title = find(name).header.title
+        except LessonError:  # somebody is writing it just now
+            title = name
         text = tr(
             "Everything that you did in *{title}* is forgotten: guesses, commands, how far you are. Other lessons and "
             "the drills stay. The file as it is now is kept as a copy; `ptescope progress import` brings it back."
