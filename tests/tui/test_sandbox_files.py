@@ -19,6 +19,7 @@ from tui.export.screen import write_screen
 from tui.screens.code import Code
 from tui.screens.prompt import PromptInput
 from tui.screens.stage import Stage
+from tui.session.session_file import check
 
 
 async def test_a_code_carries_a_state_to_another_sandbox(store: Store) -> None:
@@ -64,6 +65,19 @@ async def test_a_saved_session_comes_back_with_every_branch(
         assert "nobody.pte" in user.pane("foot")
         await user.command("load bad.pte")
         assert "2:1" in user.pane("foot")
+
+
+def test_a_session_comes_back_whose_script_no_reader_would_take(tmp_path: Path) -> None:
+    driver, other = SandboxDriver(), SandboxDriver()
+    two_ask_for_one_name = ("begin A fork p0 p2", "begin B fork p1 p2", "finish A", "munmap p2 buf")
+    for line in ("process p0", "process p1", "mmap p0 buf anon private rw 1", *two_ask_for_one_name):
+        command = driver.session.understand(line)
+        assert command is not None
+        driver.session.perform(command)
+    assert "by the history below it" in carry_out(driver, f"save {tmp_path / 'mine.pte'}")
+    assert not carry_out(other, f"load {tmp_path / 'mine.pte'}")
+    assert other.session.state == driver.session.state
+    check((tmp_path / "mine.pte").read_text())
 
 
 async def test_what_was_not_saved_is_offered_the_next_time(store: Store) -> None:

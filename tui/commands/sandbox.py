@@ -69,10 +69,9 @@ def _screen(args: Namespace) -> int:
 
         unpack(args.code)  # What is no code is said before anything else is.
     elif text:
-        from model.script.execute import check_simulated
-        from model.script.parser import parse
+        from tui.session.session_file import check
 
-        check_simulated(parse(text))
+        check(text)
     if refusal := no_terminal():
         print(
             f"ptescope: {refusal}; {tr('`{command}` needs none').format(command='ptescope sandbox --plain')}",

@@ -74,25 +74,53 @@ def _essence(text: str) -> bytes:
 def load(session: Session, text: str) -> str:
     """Grow what a file holds in a session, from its root, and go to its end. Returns a word of warning, if any.
 
+    The script is read only where there is no history: no script can say which of two tasks has the name both asked for.
+
     Raises ScriptError, with lines and columns, where the script is malformed.
     """
+    before = session.node
+    word = ""
+    if can_be_recorded(session.timeline):
+        moves, word = _history(text)
+        try:
+            if moves:
+                replay(session, moves, BOUNDS)
+                return ""
+        except RecordError as error:
+            session.goto(before.number)
+            word = _left_out(error)
+    perform_all(session, _script(text))
+    return word
+
+
+def check(text: str) -> None:
+    """Raise ScriptError where an empty session could not load it."""
+    if not _history(text)[0]:
+        _script(text)
+
+
+def _script(text: str) -> tuple[Command, ...]:
     commands = parse(text)
     check_simulated(commands)
-    before = session.node
+    return tuple(commands)
+
+
+def _history(text: str) -> tuple[str, str]:
+    """The moves that a file remembers, if its script is as it was; and what is to be said if it is not."""
     marked = [line.removeprefix(MARK) for line in text.splitlines() if line.startswith(MARK)]
-    word = ""
-    if marked and can_be_recorded(session.timeline):
-        try:
-            opened = unpack("".join(marked), MOST_CHARACTERS, MOST_TEXT)
-            if opened.fingerprint == crc32(_essence(text)):
-                replay(session, opened.moves, BOUNDS)
-                return ""
-            word = tr("The script has been edited since it was saved, so only its own way is loaded.")
-        except (CodeError, RecordError) as error:
-            session.goto(before.number)
-            word = tr("The history in the file is left out: {why}").format(why=error)
-    perform_all(session, commands)
-    return word
+    if not marked:
+        return "", ""
+    try:
+        opened = unpack("".join(marked), MOST_CHARACTERS, MOST_TEXT)
+    except CodeError as error:
+        return "", _left_out(error)
+    if opened.fingerprint != crc32(_essence(text)):
+        return "", tr("The script has been edited since it was saved, so only its own way is loaded.")
+    return opened.moves, ""
+
+
+def _left_out(error: Exception) -> str:
+    return tr("The history in the file is left out: {why}").format(why=error)
 
 
 def perform_all(session: Session, commands: Sequence[Command]) -> None:
