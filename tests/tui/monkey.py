@@ -147,7 +147,7 @@ def play(seed: int, most: int, argv: tuple[str, ...]) -> Found | Played:
 
 def last_words(program: Program) -> str:
     """What the program wrote last, without what moves the cursor."""
-    return ESCAPE.sub(b"", program.tail).decode(errors="replace").replace("\r", "")[-4000:]
+    return ESCAPE.sub(b"", program.tail).decode(errors="replace").replace("\r", "")[-12_000:]
 
 
 def wrong(program: Program, memory: int) -> str:
