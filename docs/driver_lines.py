@@ -14,6 +14,7 @@ OWN: Final = {
     "signal": "signal",
     "wait-fence": "wait-fence",
     "split": "split refuse",
+    "export": "export refuse ENOTTY",
     "writable": "writable refuse EPERM",
 }
 """Examples of lines that no driver that comes along has."""

@@ -168,8 +168,8 @@ class Judge:
         runner = Runner()
         accounts = [runner.perform(command) for command in commands[:first]]
         splats = any(violation.severity == "splat" for account in accounts for violation in account.violations)
-        if answer := _refused_mapping(accounts):
-            return Cell("refused", f"{answer} at mmap", splats=splats)
+        if answer := _refused_set_up(accounts):
+            return Cell("refused", answer, splats=splats)
         problem = self.problem(scene)
         found = self._search(problem, scene.grabs)
         splats = splats or found.splats
@@ -299,9 +299,10 @@ def _settings_read(search: Search) -> dict[str, str | None]:
     return {str(key): given.get(str(key)) for key in keys}
 
 
-def _refused_mapping(accounts: list[Account]) -> str:
-    """The errno of an mmap that was refused; then there is nothing to grab."""
-    return next((_answer(account.outcome) for account in accounts if account.command.verb == "mmap"), "")
+def _refused_set_up(accounts: list[Account]) -> str:
+    """How an mmap was refused, or a dma-buf; then there is nothing to grab, or nothing to import."""
+    asked = ((_answer(account.outcome), account.command.verb) for account in accounts)
+    return next((f"{answer} at {verb}" for answer, verb in asked if answer and verb in {"mmap", "export"}), "")
 
 
 def _answer(outcome: Outcome) -> str:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from model.compare.scenes import (
     DMABUF,
     DRM_FILE,
+    EXPORTING,
     HUGE_PAGES,
     DriverRow,
     Grabber,
@@ -200,7 +201,7 @@ def set_up_lines(row: DriverRow, kernel: str, defence: Settings, *, unexported: 
 
 def _alone(lines: Iterable[str]) -> Iterator[str]:
     """The lines that make and map a buffer, without a dma-buf of it."""
-    yield from (line.replace(DMABUF, DRM_FILE) for line in lines if not line.startswith("export "))
+    yield from (line.replace(DMABUF, DRM_FILE) for line in lines if line != EXPORTING)
 
 
 def as_asked(row: DriverRow, kernel: str, commands: Iterable[str]) -> tuple[str, ...]:
@@ -219,8 +220,10 @@ def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act:
     happens = act or together(row, kernel)
     permitted = as_asked(row, kernel, (*grabber.commands, *happens.commands))
     may = (f"may 1 {command}" for command in permitted)
-    unexported = happens.unexported and not any(line.startswith("attach ") for line in grabber.before)
-    text = as_text((*set_up_lines(row, kernel, defence, unexported=unexported), *grabber.before, *may))
+    imports = any(line.startswith("attach ") for line in grabber.before)
+    lines = set_up_lines(row, kernel, defence, unexported=happens.unexported and not imports)
+    asked = (EXPORTING,) if imports and EXPORTING not in lines else ()
+    text = as_text((*lines, *asked, *grabber.before, *may))
     return CellScene(text, len(grabber.commands), as_asked(row, kernel, happens.subjects))
 
 

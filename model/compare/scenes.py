@@ -25,6 +25,7 @@ HUGE_PAGES: Final = 512
 """Pages of a huge entry."""
 DMABUF: Final = "dmabuf:d"
 DRM_FILE: Final = "bo:b"
+EXPORTING: Final = "export b as=d"
 
 
 class DriverRow(NamedTuple):
@@ -171,7 +172,9 @@ def buffer_lines(row: DriverRow, kernel: str) -> tuple[str, ...]:
     else:
         created = [f"bo b {pages} in=gtt exporter={kind}"]
     described = (one_line(row.text),) if row.text else ()
-    return *described, *created, "export b as=d", f"mmap p0 buf {row.backing} shared rw {pages}{where}"
+    mapped = DRM_FILE if driver.unexported else row.backing
+    exported = () if driver.unexported else (EXPORTING,)
+    return *described, *created, *exported, f"mmap p0 buf {mapped} shared rw {pages}{where}"
 
 
 def for_reading(command: str) -> str:

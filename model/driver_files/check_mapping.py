@@ -55,6 +55,12 @@ def mapping_findings(driver: KernelDriver, kernel: str, lines: FieldPlaces) -> I
         yield error(
             lines.writable, "maywrite-left", what, f"drivers/android/binder.c: binder_mmap clears it, {VERSIONS}"
         )
+    if driver.counts == "none" and driver.backing in {"shmem", "borrow:memfd"} and driver.insert not in COUNTED:
+        what = (
+            f"`backing {driver.backing}` with `counts none`: neither the driver nor an entry holds the pages, and "
+            "reclaim or a truncation takes them while they are mapped"
+        )
+        yield error(lines.backing, "pages-not-held", what, f"drivers/gpu/drm/drm_gem.c: drm_gem_get_pages, {VERSIONS}")
     if driver.counts != "none" and driver.backing not in {"shmem", "borrow:memfd"}:
         idle = f"`counts {driver.counts}` is about pages of a file; with `backing {driver.backing}` it does nothing"
         yield warning(lines.backing, "counts-unused", idle)

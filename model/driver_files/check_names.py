@@ -19,15 +19,21 @@ def wrong_names(lists: tuple[StepList, ...], declared: set[str]) -> Iterator[Scr
     for one in lists:
         for step in one.every_step():
             lock = step.word_at("LOCK")
-            if lock and lock not in declared:
+            if lock and lock not in declared and (step.word == "lock" or not step.origin):
                 hint = did_you_mean(lock, declared) or "; declare it: `lock NAME ops`"
-                yield ScriptProblem(step.line, step.column, f"no lock `{lock}` is declared{hint}")
+                yield ScriptProblem(step.line, step.column, f"{_there(step)}no lock `{lock}` is declared{hint}")
             callee = step.word_at("NAME") if step.word == "call" else ""
             if callee and callee not in functions:
                 hint = did_you_mean(callee, functions) or "; write it: `function NAME:`"
-                yield ScriptProblem(step.line, step.column, f"there is no function `{callee}`{hint}")
+                yield ScriptProblem(step.line, step.column, f"{_there(step)}there is no function `{callee}`{hint}")
     circles = tuple(_circles(lists))
     yield from circles or _too_long(lists)
+
+
+def _there(step: DriverLine) -> str:
+    """Where a step stands that is taken over: the complaint is at the `like`."""
+    driver, _, line = step.origin.partition(":")
+    return f"in `{driver}`, line {line}, `{step.text}`: " if step.origin else ""
 
 
 def _circles(lists: tuple[StepList, ...]) -> Iterator[ScriptProblem]:

@@ -41,6 +41,8 @@ class DriverWay(NamedTuple):
     """What was copied of it."""
     guarded: bool = True
     """Since the zap no fault could bring entries back."""
+    bare: bool = False
+    """No VMA showed the buffer, and since then nobody could make an entry."""
     done: frozenset[str] = frozenset()
     """Words of the steps that came to pass."""
 
@@ -60,9 +62,14 @@ class DriverWay(NamedTuple):
         """The buffer is somewhere else now."""
         return self._replace(known=tuple(pair for pair in self.known if pair[0] not in PLACES))
 
-    def forgets_mapped(self) -> "DriverWay":
-        """Somebody may map it by now."""
-        return self._replace(known=tuple(pair for pair in self.known if pair != (MAPPED, False)))
+    def goes_on(self, driver: KernelDriver) -> "DriverWay":
+        """The next micro-step comes: somebody may have mapped the buffer, or made entries, unless a lock forbids it."""
+        writers = {lock for lock, read in self.held if not read}
+        closed = bool(writers & set(driver.mmap_locks))
+        faults = {lock for lock, _ in driver.fault_locks}
+        bare = (self.bare or self.knows(MAPPED) is False) and (closed or (driver.at == "fault" and writers & faults))
+        known = self.known if closed else tuple(pair for pair in self.known if pair != (MAPPED, False))
+        return self._replace(known=known, bare=bool(bare))
 
     def loses_memory(self) -> "DriverWay":
         """The same without memory: swapped out, or nowhere."""
@@ -128,7 +135,7 @@ class Paths:
                 for after in ([before] if before.failed > walk.failed else self._part(part, before))
             ]
         # Whoever maps it comes between any two micro-steps; a refusal belongs to the step that follows it.
-        yield from walks if step.word in ASKED else (walk.forgets_mapped() for walk in walks)
+        yield from walks if step.word in ASKED else (walk.goes_on(self.driver) for walk in walks)
 
     def _part(self, part: DriverLine, walk: DriverWay) -> Iterator[DriverWay]:
         """One of the steps of a micro-step; behind an error this is an `unlock`."""

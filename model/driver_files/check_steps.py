@@ -81,6 +81,8 @@ class StepChecker:
                 self._notify(walk, step)
             case "keep":
                 self._keep(step)
+            case "set":
+                self._set(walk, step)
         return walk
 
     def _lock(self, walk: DriverWay, step: DriverLine) -> DriverWay:
@@ -136,7 +138,7 @@ class StepChecker:
 
     def _mapped(self, walk: DriverWay) -> str:
         """Why the old memory is still reached through entries; empty if it is not."""
-        if walk.knows(MAPPED) is False:
+        if walk.bare or walk.knows(MAPPED) is False:
             return ""
         if walk.zap == "part" and not cover(walk.zapped, walk.moved):
             if self.partial is not None:
@@ -201,7 +203,9 @@ class StepChecker:
 
     @staticmethod
     def _empty(walk: DriverWay) -> bool:
-        return walk.knows("none") is True
+        """Whether there is no old content: the buffer never had memory, or has given it back without saving it."""
+        without = all(walk.knows(place) is False for place in ("vram", "gtt", "system"))
+        return walk.knows("none") is True or (without and not walk.knows("swapped") and "save" not in walk.done)
 
     def _unfenced(self, walk: DriverWay, step: DriverLine) -> None:
         waits = {word for word in walk.done if word.split()[0] == "wait-fence"}
@@ -225,7 +229,7 @@ class StepChecker:
 
     def _notify(self, walk: DriverWay, step: DriverLine) -> None:
         gone = [word for word in ("free", "put", "truncate") if word in walk.done]
-        if gone:
+        if gone and not self.driver.unexported:
             what = f"importers are told after `{gone[0]}`: until then their devices use memory of somebody else"
             self._note(error(step, "late-notify", what, NOTIFY))
 
@@ -236,6 +240,14 @@ class StepChecker:
             self._note(
                 error(step, "raw-numbers", what, "include/linux/dma-buf.h: dma_buf_attach_ops.move_notify, 6.12")
             )
+
+    def _set(self, walk: DriverWay, step: DriverLine) -> None:
+        state = step.word_at("STATE")
+        faults = {lock for lock, _ in self.driver.fault_locks}
+        if any(state == one for one, _ in self.driver.fails_when) and not faults & {lock for lock, _ in walk.held}:
+            which = f"no lock that ->fault takes (`{'`, `'.join(sorted(faults))}`)" if faults else "no lock"
+            what = f"`{state}` is set under {which}: a fault that has just looked still makes its entry"
+            self._note(warning(step, "set-unlocked", what))
 
     # -- the end of an operation -------------------------------------------------------------------
 
@@ -261,7 +273,12 @@ class StepChecker:
             )
 
     def _nobody_imports(self, walk: DriverWay) -> bool:
-        return self.driver.pins_every or walk.knows("exported") is False or walk.knows("imported") is False
+        return (
+            bool(self.driver.unexported)
+            or self.driver.pins_every
+            or walk.knows("exported") is False
+            or walk.knows("imported") is False
+        )
 
 
 def _lists(driver: KernelDriver) -> tuple[StepList, ...]:

@@ -189,6 +189,7 @@ _FIELDS: Final = (
                 "one of several readers; ->fault leaves it alone",
             ),
         ),
+        flags=(Slot("mmap", meaning="->mmap waits for it, too, and makes the mapping under it"),),
     ),
     LineForm("fail-when", "->fault ends with a signal in that state", (_STATE, Slot("SIGNAL", tuple(SIGNALS)))),
     LineForm(
@@ -249,6 +250,14 @@ _FIELDS: Final = (
         ),
         flags=(
             Slot("every", meaning="for a dynamic importer as well: the exporter has no ->pin, and pins in ->attach"),
+        ),
+    ),
+    LineForm(
+        "export",
+        "whether a dma-buf can be made of the buffer",
+        (
+            Slot("WHETHER", ("allow", "refuse")),
+            Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values())), optional=True, meaning="by default ENOTTY"),
         ),
     ),
     LineForm("split", "vm_ops->may_split: whether munmap() may cut a mapping", (Slot("WHETHER", ("allow", "refuse")),)),

@@ -28,6 +28,8 @@ AFFIXES: Final = ("VM_FAULT_", "VM_", "F_SEAL_")
 """What the kernel's names begin with, and words of driver files do not."""
 SOURCE: Final = "--"
 """Stands before the kernel function of a line, and before what it does."""
+TEXTS: Final = ("about", "source", SOURCE)
+"""Words that a free text follows."""
 
 
 class RawLine(msgspec.Struct, frozen=True):
@@ -36,6 +38,8 @@ class RawLine(msgspec.Struct, frozen=True):
     number: int
     words: list[Word]
     end: int
+    behind_text: bool = False
+    """A `;` stands before it, and a free text before that: somebody may have meant the `;` as a mark of punctuation."""
 
 
 class LineReader:
@@ -60,11 +64,12 @@ class LineReader:
             if len(line) > LONGEST_LINE and ";" not in line:
                 self.complain(line_number, 1, f"the line is longer than {LONGEST_LINE} characters")
                 continue
-            at = 1
+            at, in_text = 1, False
             for part in line.split(";"):
                 words = _split(part, at)
                 if words:
-                    yield RawLine(line_number, words, at + len(part.rstrip()))
+                    yield RawLine(line_number, words, at + len(part.rstrip()), in_text)
+                in_text = any(word.text in TEXTS for word in words)
                 at += len(part) + 1
 
     def line(self, raw: RawLine, forms: dict[str, LineForm], what: str) -> DriverLine | None:

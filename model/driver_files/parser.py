@@ -70,7 +70,13 @@ class _DriverReader(LineReader):
     def driver(self, text: str) -> DriverText:
         """Read all of it."""
         for raw in self.raw_lines(text):
+            known = len(self.problems)
             self._take(raw)
+            if raw.behind_text:
+                self.problems[known:] = [
+                    ScriptProblem(one.line, one.column, f"{one.message}; the `;` before it ends a line")
+                    for one in self.problems[known:]
+                ]
         if self.name is None and not self.problems:
             self.complain(1, 1, NO_DRIVER)
         lists = tuple(StepList(head, tuple(steps)) for head, steps in self.lists)

@@ -140,6 +140,8 @@ class KernelDriver(msgspec.Struct, frozen=True):
     """It refuses them, and lets mprotect() make them writable."""
     locks: tuple[tuple[str, str], ...]
     """(lock, how ->fault takes it)."""
+    mmap_locks: tuple[str, ...]
+    """The locks that ->mmap takes."""
     fails_when: tuple[tuple[str, int], ...]
     """(state, VM_FAULT_* bits)."""
     backing: str
@@ -161,6 +163,8 @@ class KernelDriver(msgspec.Struct, frozen=True):
     pin_function: str
     pins_every: bool
     """The buffer is pinned for dynamic importers as well."""
+    unexported: str
+    """The errno with which it refuses to make a dma-buf; empty: it makes one."""
     ops: tuple[StepList, ...]
     functions: tuple[StepList, ...]
 

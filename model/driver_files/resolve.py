@@ -141,6 +141,7 @@ def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
         unwritable=one("writable").word_at("ERRNO", "EPERM") if one("writable").word_at("WHETHER") == "refuse" else "",
         keeps_maywrite=one("writable").has("keeps-maywrite"),
         locks=tuple((line.word_at("LOCK"), line.word_at("HOW")) for line in lines if line.word == "lock"),
+        mmap_locks=tuple(line.word_at("LOCK") for line in lines if line.word == "lock" and line.has("mmap")),
         fails_when=tuple(
             (line.word_at("STATE"), SIGNALS[line.word_at("SIGNAL")]) for line in lines if line.word == "fail-when"
         ),
@@ -157,6 +158,7 @@ def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
         pin_place=one("pin").word_at("PLACE"),
         pin_function=one("pin").word_at("NAME"),
         pins_every=one("pin").has("every"),
+        unexported=one("export").word_at("ERRNO", "ENOTTY") if one("export").word_at("WHETHER") == "refuse" else "",
         ops=tuple(one for one in lists if one.head.word == "op"),
         functions=tuple(one for one in lists if one.head.word == "function"),
     )

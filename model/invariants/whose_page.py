@@ -45,7 +45,9 @@ def whose_instead(scene: MachineView, access: Access, process: str, *, counted: 
             return listing([phrase("{process}, which has it at {place}", process=one, place=at) for one, at in having])
         case "file" if not counted and process not in scene.mappers(pfn) and not _lent(scene, pfn, meant):
             cached = scene.holders(pfn, "cache")
-            return _file(cached[0].owner) if cached and not _maps_file(scene, process, cached[0].owner) else ""
+            if not cached or _is_behind(scene, cached[0].owner, meant) or _maps_file(scene, process, cached[0].owner):
+                return ""
+            return _file(cached[0].owner)
         case _:
             return ""
 
@@ -90,6 +92,14 @@ def _lent(scene: MachineView, pfn: int, buffer: str) -> bool:
     To any, if nothing is mapped there any more: until munmap() flushes, a CPU may still use what it has detached.
     """
     return any(buffer in {"", holder.owner} for holder in scene.holders(pfn, *BORROWED_KINDS))
+
+
+def _is_behind(scene: MachineView, file: str, buffer: str) -> bool:
+    """Whether a file is what the buffer is made of, or any buffer: its pages are that buffer's, whoever holds them."""
+    if buffer:
+        found = scene.state.buffers.get(buffer)
+        return found is not None and found.memfd == file
+    return any(one.memfd == file for _, one in scene.state.buffers.items())
 
 
 def _file_at(scene: MachineView, process: str, access: Access) -> str:

@@ -17,6 +17,7 @@ EBUSY: Final = 16
 EEXIST: Final = 17
 ENODEV: Final = 19
 EINVAL: Final = 22
+ENOTTY: Final = 25
 EFBIG: Final = 27
 ENOSPC: Final = 28
 ESPIPE: Final = 29

@@ -20,6 +20,7 @@ from model.script.operands import (
     Operand,
     Rest,
 )
+from model.script.own_driver import clashes
 from model.script.scope import Scope
 from model.script.verbs import PROPERTIES, VERBS, Verb, op_verb
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
@@ -30,8 +31,6 @@ MOST_CHARACTERS: Final = 4_000_000
 """A longer script is refused at once. Nothing a person writes comes near."""
 LONGEST_LINE: Final = 10_000
 NO_FILES: Final = "`use` reads no file here; write the driver out: `driver NAME; LINE; LINE …`"
-SHARED_OPS: Final = frozenset({"move", "evict", "invalidate"})
-"""Verbs of the language that are operations of drivers as well."""
 
 
 def parse(text: str) -> tuple[Command, ...]:
@@ -193,11 +192,8 @@ class _Line(LineParser):
             self.complain(column, f"a driver `{driver.name}` comes along: choose another name")
         elif known is not None and known != driver:
             self.complain(column, f"there is another driver `{driver.name}` already")
-        clash = next((op for op in driver.ops if op in VERBS and op not in SHARED_OPS), "")
-        if clash:
-            self.complain(
-                column, f"the operation `{clash}` of `{driver.name}` has the name of a verb: choose another name"
-            )
+        for problem in clashes(driver):
+            self.complain(problem.column + column - 1, problem.message)
         self.scope.drivers[driver.name] = driver
 
     def _about_machine(self, verb: Verb, command: Command, column: int) -> None:

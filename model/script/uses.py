@@ -7,8 +7,8 @@ cannot be followed here. Afterwards the line is `driver NAME; …`, in the same 
 from collections.abc import Callable
 from typing import Final
 
-from model.driver_files.resolve import whole
 from model.driver_files.writing import one_line
+from model.script.own_driver import usable
 from model.text.problems import ScriptError, ScriptProblem
 from model.text.words import printable, split
 
@@ -41,7 +41,7 @@ def with_drivers(text: str, read: Read) -> str:
         file = line.partition("#")[0].rstrip()[words[1].column - 1 :]
         try:
             described = read(file)
-            whole(described)
+            usable(described)
         except ScriptError as error:
             problems += [
                 ScriptProblem(number, words[1].column, wrong.located(printable(file))) for wrong in error.problems

@@ -176,7 +176,7 @@ def test_a_driver_that_no_file_describes_and_an_operation_that_it_does_not_have(
         (f"{one_line(EARLY)}\nbo b 1 exporter=early\nshrnk b", "3:1: unknown command `shrnk`; did you mean `shrink`?"),
         ("use early.driver", "1:1: `use` reads no file here"),
         ("driver qxl; vma PFNMAP", "1:1: a driver `qxl` comes along: choose another name"),
-        ("driver d; op munmap: ; zap", "1:1: the operation `munmap` of `d` has the name of a verb"),
+        ("driver d; op munmap: ; zap", "1:11: the operation `munmap` of `d` has the name of a verb"),
         ("driver d; vam IO", "1:11: `vam` is no field; did you mean `vma`?"),
     ):
         with pytest.raises(ScriptError) as raised:
@@ -352,3 +352,61 @@ def test_a_driver_may_refuse_mappings_that_are_written(line: str, made: str, lat
         f"mmap p0 c bo:b shared r 1\nexpect ok\nmprotect p0 c rw\nexpect {later}",
         **{"reader.driver": f"driver reader\nlike vgem\n{line}\n"},
     )
+
+
+SIZED = """\
+driver sized
+map at=fault insert=return-page
+lock ring ops mmap
+export refuse
+backing pages
+op resize:
+  lock ring
+  refuse-when mapped EBUSY
+  free
+  alloc
+  switch
+  unlock ring
+"""
+
+
+def test_an_mmap_waits_for_the_lock_that_it_takes() -> None:
+    """sg_mmap() and usbmon's vm_ops->open take the lock under which a buffer is looked at and made anew."""
+    scene = "use sized.driver\nprocess p0\nbo b 1 exporter=sized\nbegin r resize b\nstep r 2\n"
+    mapping = "begin m mmap p0 buf bo:b shared rw 1\nfinish m\n"
+    free = SIZED.replace("ring ops mmap", "ring ops")
+    run(f"{scene}{mapping}expect blocked\nfinish r\nexpect ok\nfinish m\nexpect ok\n", **{"sized.driver": SIZED})
+    run(f"{scene}{mapping}expect ok\n", **{"sized.driver": free})
+    filled = SIZED.replace("at=fault insert=return-page", "at=mmap insert=page")
+    run(
+        "use sized.driver\nprocess p0\nbo b 1 exporter=sized\nbegin m mmap p0 buf bo:b shared rw 1\nstep m 7\n"
+        "begin r resize b\nfinish r\nexpect error EBUSY\nfinish m\nexpect ok\nexpect present p0 buf",
+        **{"sized.driver": filled},
+    )
+
+
+def test_a_driver_may_refuse_to_make_a_dma_buf() -> None:
+    scene = "use sized.driver\nprocess p0\nbo b 1 exporter=sized\nexport b as=d\n"
+    run(f"{scene}expect error ENOTTY", **{"sized.driver": SIZED})
+    run(f"{scene}expect error ENOSYS", **{"sized.driver": SIZED.replace("refuse\n", "refuse ENOSYS\n", 1)})
+    run(f"{scene}expect ok", **{"sized.driver": SIZED.replace("export refuse", "export allow")})
+
+
+def test_a_device_may_use_the_pages_of_the_buffers_own_file() -> None:
+    """Nobody holds them, which is a mistake; but as long as the file has them they are the buffer's."""
+    loose = "driver loose; vma PFNMAP; map at=fault insert=pfn; backing shmem; op drop: ; truncate"
+    run(
+        f"{loose}\ndevice nic\nprocess p0\nbo b 1 exporter=loose\nexport b as=d\nattach d nic\nmap d nic as=r\n"
+        "dma r write 9\nexpect no violation\ndrop b\ndma r write 9\nexpect violation foreign-dma\n"
+    )
+
+
+def test_a_semicolon_in_a_text_ends_a_line_and_a_complaint_says_so() -> None:
+    assert wrong("driver d\nabout pages; they move") == ["2:14: `they` is no field; the `;` before it ends a line"]
+    assert wrong("driver d\nvma IO; they move") == ["2:9: `they` is no field"]
+
+
+def test_what_a_driver_that_is_taken_over_lacks_is_told_once_with_its_step() -> None:
+    assert wrong("driver d\nlike vgem\nlock mine blocking") == [
+        "2:1: in `vgem`, line 17, `lock resv`: no lock `resv` is declared; declare it: `lock NAME ops`"
+    ]

@@ -150,3 +150,10 @@ def test_the_worst_comes_first() -> None:
     ]
     assert worst(cells) == ORDER[0]
     assert worst([]) == "refused"
+
+
+def test_whoever_wants_to_import_what_is_not_exported_is_refused_and_the_others_map_it_through_the_device() -> None:
+    row = DriverRow(("locks",), text=LOCKS.replace("backing pages", "backing pages\nexport refuse ENOSYS"))
+    assert str(cell(row, "import", "purge")) == "refused ENOSYS at export"
+    assert cell(row, "raw", "purge").outcome == "corrupts"
+    assert cell(row, "import", "fork").outcome == "refused"

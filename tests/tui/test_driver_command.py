@@ -132,3 +132,16 @@ def test_the_example_of_the_document_is_told_what_the_document_says(
     assert driver(capsys, "check", "mydrv.driver") == (1, code_block(text, "text"), "")
     assert main(["explore", "mine.pte"]) == 1
     assert "foreign-access" in capsys.readouterr().out
+
+
+def test_an_operation_with_the_name_of_a_verb_is_told_where_it_stands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.driver"
+    file.write_text("driver mine\nvma PFNMAP\nop detach:\n  zap\n")
+    told = f"{file}:3:1: the operation `detach` of `mine` has the name of a verb: choose another name\n"
+    assert driver(capsys, "check", str(file))[::2] == (2, told)
+    assert (main(["review", str(file)]), capsys.readouterr().err) == (2, told)
+    (tmp_path / "x.pte").write_text("use mine.driver\nprocess p0\n")
+    assert main(["run", str(tmp_path / "x.pte")]) == 2
+    assert "x.pte:1:5: mine.driver:3:1: the operation `detach`" in capsys.readouterr().err

@@ -13,13 +13,13 @@ from textual.widgets import Input, Static, TextArea
 
 from lessons.i18n.language import ntr, tr
 from lessons.learner.own_file import create_file, reason, replace_file
-from model.driver_files.check import check
 from model.driver_files.findings import DriverFault
 from model.driver_files.form_fields import OPERATIONS, PROPOSED, DriverField, driver_fields, written
 from model.driver_files.library import SUFFIX
 from model.driver_files.line_forms import HEADS, STEPS
 from model.driver_files.parser import parse
 from model.script.fields import Field
+from model.script.own_driver import checked
 from model.text.problems import ScriptError
 from tui.screens.form import FieldInput
 from tui.screens.leaves_once import LeavesOnce
@@ -134,7 +134,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
         """What is wrong, worst first; then the file with its line numbers."""
         rows: list[Row] = []
         try:
-            found = check(self.draft.text)
+            found = checked(self.draft.text)
         except ScriptError as error:
             for problem in error.problems:
                 told = f"{problem.line}:{problem.column} {tr('cannot be read')}: {problem.message}"
@@ -244,7 +244,7 @@ class DriverForm(ModalScreen[str], LeavesOnce[str]):
     def action_try(self) -> None:
         """End with the text, if it can be read."""
         try:
-            check(self.draft.text)
+            checked(self.draft.text)
         except ScriptError as error:
             self._say_unreadable(error)
             return

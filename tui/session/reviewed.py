@@ -8,6 +8,7 @@ from model.compare.scenes import DriverRow
 from model.driver_files import library
 from model.driver_files.resolve import whole
 from model.script.complete import Completion, Suggestion
+from model.script.own_driver import usable
 from model.text.problems import did_you_mean
 from tui.session.terminal import is_served
 from tui.session.user_files import UnreadableError, read_text
@@ -39,7 +40,7 @@ def row_of_text(file: str, text: str) -> DriverRow:
     if name in library.bundled():
         said = tr("{file}: a bundled driver is called `{name}`: choose another name")
         raise UnreadableError(said.format(file=file, name=name))
-    return DriverRow((name,), text=text)
+    return DriverRow((usable(text).name,), text=text)
 
 
 def assist(line: str) -> Completion:

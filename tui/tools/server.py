@@ -15,6 +15,7 @@ from model.compare.scenes import DriverRow
 from model.driver_files import library
 from model.driver_files.resolve import whole
 from model.engine.config import SETTINGS
+from model.script.own_driver import usable
 from model.text.problems import ScriptError, did_you_mean
 from tui.jobs.compare import CellBounds, compared
 from tui.jobs.compare_cache import Answer
@@ -143,7 +144,7 @@ def row_of(driver: str) -> DriverRow:
     name = whole(driver).name
     if name in names:
         raise ToolError(f"a bundled driver is called `{name}`: choose another name")
-    return DriverRow((name,), text=driver)
+    return DriverRow((usable(driver).name,), text=driver)
 
 
 def cells_of(told: dict[str, object]) -> list[dict[str, object]]:

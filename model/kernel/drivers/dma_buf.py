@@ -12,7 +12,7 @@ from model.kernel.mm.filemap import release_file
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
 from model.memory.buffer_records import Attachment, Buffer, DmaBuf
-from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM
+from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM, ERRNO
 from model.memory.records import Reference
 from model.memory.state import Transaction
 
@@ -30,6 +30,8 @@ class dma_buf_export(Procedure):
         bo = lookup_buffer(tx, self.buffer)
         if bo is None or bo.closed:
             return fail(ENOENT)
+        if refused := driver_of(tx, bo.exporter).unexported:
+            return fail(ERRNO[refused])
         if self.name in tx.dma_bufs:
             return fail(EEXIST)
         tx.dma_bufs[self.name] = DmaBuf(self.buffer)

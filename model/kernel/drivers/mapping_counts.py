@@ -43,6 +43,15 @@ def mapping_lock(tx: Transaction, *files: str) -> Blocked | None:
     return None
 
 
+def mmap_locks(tx: Transaction, file: str) -> Blocked | None:
+    """Wait for the locks that the driver's ->mmap takes: nothing comes between there, so they are free behind it."""
+    name = buffer_of(file)
+    for lock in driver_of(tx, tx.buffers[name].exporter).mmap_locks if name else ():
+        if (wait := await_free(tx, lock_kind(lock), name)) is not None:
+            return wait
+    return None
+
+
 def count_mmap(tx: Transaction, vma: Vma) -> int:
     """->mmap: one mapping more; the first takes the pages of the file. Returns 0 or -ENOMEM."""
     driver, name = counting_driver(tx, vma.file), buffer_of(vma.file)

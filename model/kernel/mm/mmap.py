@@ -8,7 +8,7 @@ from model.engine.procedure import Outcome, Procedure, call, done, goto, step
 from model.kernel.arch.boot import HUGETLB_NR
 from model.kernel.arch.pgtable import TASK_SIZE
 from model.kernel.drivers.buffer import buffer_of
-from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock
+from model.kernel.drivers.mapping_counts import count_mmap, mapping_lock, mmap_locks
 from model.kernel.mm.filemap import fput, get_file, release_file
 from model.kernel.mm.get_unmapped_area import CHOOSES_ADDRESS, get_unmapped_area
 from model.kernel.mm.hugetlb_pool import huge_align
@@ -212,7 +212,8 @@ class do_mmap(Procedure):
         if self.ret < 0 or not self.enough:
             return self.refuse(tx, self.ret or -ENOMEM)
         around = (vma_before(tx, self.mm, self.value), vma_from(tx, self.mm, self.value))
-        if (wait := rmap_write_lock(tx, *around, file=self.file) or mapping_lock(tx, self.file)) is not None:
+        wait = rmap_write_lock(tx, *around, file=self.file) or mapping_lock(tx, self.file) or mmap_locks(tx, self.file)
+        if wait is not None:
             return wait
         wanted = Vma(self.value, self.value + self.pages, self.vm_flags, file=self.file, pgoff=self.first_index())
         vma = call_mmap(tx, self.backing, wanted)
@@ -244,6 +245,8 @@ class do_mmap(Procedure):
         """Some drivers map their pages at once: nothing is left to faults."""
         vma = vma_lookup(tx, self.mm, self.value)
         assert vma is not None
+        if (wait := mmap_locks(tx, vma.file)) is not None:
+            return wait
         fill = mmap_fill(tx, self.mm, self.backing, vma)
         self.at, self.ret = self.value, 0
         return None if fill is None else call(fill)
