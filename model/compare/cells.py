@@ -316,9 +316,10 @@ def _answer(outcome: Outcome) -> str:
 
 def _granted(search: Search, grab: CommandUse) -> bool:
     """Whether in some state the grabber has a page: a mirror whose entries are still empty has none."""
-    if "as" not in grab.permission.command.options:
+    name = grab.permission.command.get("as")
+    if name is None:
         return OK_WORD in grab.outcomes
-    return any(pfn != NOT_MAPPED for frames in search.cache.tables[REFERENCES].met("frames") for pfn in frames)
+    return any(pfn != NOT_MAPPED for frames in search.cache.tables[REFERENCES].met(name, "frames") for pfn in frames)
 
 
 def _found(found: Searched, scene: SearchProblem, outcome: CellOutcome, *, splats: bool) -> Cell:

@@ -17,7 +17,7 @@ from model.compare.scenes import (
     for_reading,
     settings_lines,
 )
-from model.driver_files.line_forms import ASKED, CONDITIONS
+from model.driver_files.line_forms import ASKED, CONDITIONS, KEPT
 from model.driver_files.records import DriverLine, KernelDriver, StepList
 from model.script.parser import parse
 from model.script.runner import Runner
@@ -37,6 +37,10 @@ PROCESS_ACTS: Final = {
     "destroy": "munmap(2), and the last handle is closed: the buffer goes",
 }
 """What a process does with its mapping, in words."""
+BEYOND: Final = "a mapping one page longer than the buffer, and a write to that page"
+"""Where it matters: nobody looks where the buffer ends."""
+CHILD: Final = "a child of fork() ends; without a handle, the parent's mapping alone keeps the buffer"
+"""Where it matters: ->open forgets to count the child's mapping."""
 
 
 class OwnerAct(NamedTuple):
@@ -49,6 +53,8 @@ class OwnerAct(NamedTuple):
     subjects: tuple[str, ...]
     """Those of them that it is about: where none of these ever succeeds, the scene shows nothing."""
     meaning: str = ""
+    begun: tuple[str, ...] = ()
+    """What has been done before anything is permitted: jobs of the device are at work, there is a child."""
     unexported: bool = False
     """It is refused as long as there is a dma-buf: the scene has none, and maps the buffer through the DRM file."""
 
@@ -95,11 +101,27 @@ def _operations(row: DriverRow, kernel: str, defence: Settings) -> Iterator[Owne
         alone = None
         if before is None and "exported" in asked:
             alone = _prepared(row, kernel, defence, subjects, others, unexported=True)
-        commands = (*(before or alone or ()), *subjects)
-        yield OwnerAct(one.name, commands, subjects, one.about, unexported=alone is not None)
+        begun, ended = _jobs(driver, one)
+        commands = (*(before or alone or ()), *subjects, *ended)
+        yield OwnerAct(one.name, commands, subjects, one.about, begun, unexported=alone is not None)
     if driver.backing == "borrow:memfd":
         punch = _punch(driver)
         yield OwnerAct("punch", punch, punch, PUNCHED)
+
+
+def _jobs(driver: KernelDriver, one: StepList) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What begins jobs of the device and what ends them, where an operation is about neither.
+
+    A device that has noted frame numbers uses them some time.
+    """
+    words = {other.name: {step.word for step in _all_steps(driver, other)} for other in driver.ops}
+    if words[one.name] & {"fence", "signal", "keep"}:
+        return (), ()
+    ending = tuple(f"{name} b" for name, said in words.items() if "signal" in said and "fence" not in said)
+    wanted = {"keep"} | ({"fence"} if ending else set())
+    begin = tuple(f"{name} b" for name, said in words.items() if said & wanted)
+    kept = any("keep" in said for said in words.values())
+    return begin, (*(ending if begin else ()), *((f"dma b{KEPT} write 98",) if kept else ()))
 
 
 def _helping(driver: KernelDriver, one: StepList) -> set[str]:
@@ -179,6 +201,12 @@ def _of_process(row: DriverRow, kernel: str) -> Iterator[OwnerAct]:
     for name, meaning in PROCESS_ACTS.items():
         subject = done[name][-1] if name == "destroy" else done[name][0]
         yield OwnerAct(name, done[name], (subject,), meaning)
+    driver = row.driver(kernel)
+    if not driver.bounds and driver.backing != "borrow:memfd":
+        beyond = (f"mmap p0 more {DRM_FILE} shared rw {pages + 1}", f"write p0 more+{pages} 68")
+        yield OwnerAct("beyond", beyond, beyond[1:], BEYOND, (f"bo c {pages} in=gtt exporter={row.kinds[0]}",))
+    if driver.opens == "forgets":
+        yield OwnerAct("child", ("exit c",), ("exit c",), CHILD, ("fork p0 c", "destroy b"))
 
 
 # -- scenes ----------------------------------------------------------------------------------------
@@ -223,7 +251,7 @@ def scene(row: DriverRow, grabber: Grabber, defence: Settings, kernel: str, act:
     imports = any(line.startswith("attach ") for line in grabber.before)
     lines = set_up_lines(row, kernel, defence, unexported=happens.unexported and not imports)
     asked = (EXPORTING,) if imports and EXPORTING not in lines else ()
-    text = as_text((*lines, *asked, *grabber.before, *may))
+    text = as_text((*lines, *asked, *grabber.before, *happens.begun, *may))
     return CellScene(text, len(grabber.commands), as_asked(row, kernel, happens.subjects))
 
 

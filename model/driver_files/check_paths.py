@@ -15,6 +15,8 @@ MOST_WALKS: Final = 2_000
 """Ways of one operation that are looked at."""
 WAITED: Final = "wait-fence "
 """Before the name of a job, in what was done: that job alone has been waited for."""
+KEEPING: Final = "keep-numbers"
+"""Among what was done: frame numbers are used on that were given back."""
 MAPPED: Final = "mapped"
 """The state that some VMA shows the buffer."""
 PLACES: Final = ("vram", "gtt", "system", "swapped", "none")
@@ -157,6 +159,8 @@ class Paths:
             after = after.learns(state, part.word == "set")
         if part.word == "switch":
             after = after.forgets_place()
+        elif part.has(KEEPING):
+            after = after._replace(done=after.done | {KEEPING})
         elif part.word in {"free", "put"} and "switch" not in walk.done:
             after = after.loses_memory()
         named = f"{WAITED}{name}" if part.word == "wait-fence" and (name := part.word_at("NAME")) else part.word

@@ -5,7 +5,7 @@ from typing import Final
 
 from model.driver_files.check_locks import LockEdge, inversions, waits_in_fault, waits_under
 from model.driver_files.check_mapping import COUNTED
-from model.driver_files.check_paths import MAPPED, WAITED, DriverWay, Paths, TooManyWaysError
+from model.driver_files.check_paths import KEEPING, MAPPED, WAITED, DriverWay, Paths, TooManyWaysError
 from model.driver_files.findings import DriverFault, error, warning
 from model.driver_files.page_ranges import WHOLE, cover, range_of
 from model.driver_files.records import DriverLine, KernelDriver, StepList
@@ -157,9 +157,12 @@ class StepChecker:
         if step.has("keep-numbers"):
             self._note(error(step, "keeps-numbers", "the frame numbers are used on after the memory was given back"))
         if step.word in walk.done - {"truncate", "shrink"} or (step.word == "put" and "free" in walk.done):
-            self._note(
-                error(step, "freed-twice", f"`{step.word}` comes a second time: the memory may be another's now")
-            )
+            twice = f"`{step.word}` comes a second time: "
+            if KEEPING in walk.done:
+                self._note(error(step, "freed-twice", f"{twice}the memory may be another's now"))
+            else:
+                idle = "the first has left nothing (a driver that has kept the numbers: `keep-numbers` on the first)"
+                self._note(warning(step, "freed-twice", twice + idle))
         why = self._mapped(walk)
         if why and self._counted():
             if step.word != "shrink":

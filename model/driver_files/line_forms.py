@@ -150,6 +150,10 @@ _FIELDS: Final = (
         ),
         flags=(
             Slot(
+                "gets-pages",
+                meaning="where an operation has given the memory away, ->fault gets it anew (msm_gem_fault: get_pages)",
+            ),
+            Slot(
                 "no-bounds",
                 meaning="neither ->mmap nor ->fault looks where the buffer ends, a bug: what stands behind its array "
                 "of pages is taken for a page, of memory in one piece the frame behind it",
@@ -265,6 +269,8 @@ _FIELDS: Final = (
 
 _FENCE: Final = Slot("NAME", kind="name", optional=True, meaning="which job, where there are several")
 
+_KEEP_NUMBERS: Final = Slot("keep-numbers", meaning="and go on using the frame numbers: a bug")
+
 _STEPS: Final = (
     LineForm(
         "lock",
@@ -284,7 +290,11 @@ _STEPS: Final = (
         "end with an errno in any other state",
         (_STATE, Slot("ERRNO", tuple(sorted(ERRNO_NAMES.values())))),
     ),
-    LineForm("fence", "a job of the device that uses the buffer begins; it ends with `signal`", (_FENCE,)),
+    LineForm(
+        "fence",
+        "a job of the device begins, on the pages that the buffer has now; it works on them until `signal`",
+        (_FENCE,),
+    ),
     LineForm("signal", "the device's job is done", (_FENCE,)),
     LineForm(
         "wait-fence",
@@ -313,11 +323,11 @@ _STEPS: Final = (
     LineForm("switch", "from here on the buffer, or the part of it that moves, is the new memory"),
     LineForm("save", "copy the content to swap"),
     LineForm("insert", "make the entries of all mappings (map at=op)"),
-    LineForm("put", "drop what the driver holds on each page of the buffer, and forget them"),
+    LineForm("put", "drop what the driver holds on each page of the buffer, and forget them", flags=(_KEEP_NUMBERS,)),
     LineForm(
         "free",
         "give memory back: what the buffer, or the part that moves, was before `switch`, or else what it is",
-        flags=(Slot("keep-numbers", meaning="and go on using the frame numbers: a bug"),),
+        flags=(_KEEP_NUMBERS,),
     ),
     LineForm(
         "unbind", "take the buffer out of the page tables of GPUs that have it bound, and make their TLBs forget it"

@@ -7,6 +7,9 @@ from typing import Final
 
 import msgspec
 
+JOB: Final = "-job"
+"""Stands between the name of a buffer and that of a job: a reference of scripts."""
+
 Value = str | int | bool | tuple[str, ...]
 
 NO_WORDS: Final = "an operation of the driver"
@@ -126,6 +129,8 @@ class KernelDriver(msgspec.Struct, frozen=True):
     insert: str
     reach: str
     """`one`, `around` or `vma`: which entries one fault makes."""
+    gets_pages: bool
+    """Its ->fault, and a mapping for DMA, get memory where the buffer has none."""
     bounds: bool
     map_line: DriverLine
     lock_line: DriverLine
@@ -195,3 +200,13 @@ class KernelDriver(msgspec.Struct, frozen=True):
     def fault_locks(self) -> tuple[tuple[str, str], ...]:
         """The locks that ->fault takes, in this order, and how."""
         return tuple((name, how) for name, how in self.locks if how != "ops")
+
+
+def job_of(buffer: str, fence: DriverLine) -> str:
+    """The reference that stands for what a job of the device works on, by the step that begins or ends it.
+
+    >>> job_of("b", DriverLine("fence", {})), job_of("b", DriverLine("signal", {"NAME": "copy"}))
+    ('b-job', 'b-job-copy')
+    """
+    name = fence.word_at("NAME")
+    return f"{buffer}{JOB}{f'-{name}' if name else ''}"

@@ -133,6 +133,7 @@ def _on(driver: DriverText, here: KernelAt) -> KernelDriver:
         at=mapping.word_at("at", "fault"),
         insert=mapping.word_at("insert", "pfn"),
         reach=mapping.word_at("range", "one"),
+        gets_pages=mapping.has("gets-pages"),
         bounds=not mapping.has("no-bounds"),
         map_line=mapping,
         lock_line=next((line for line in lines if line.word == "lock" and line.word_at("HOW") != "ops"), NO_LINE),

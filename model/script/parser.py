@@ -211,8 +211,9 @@ class _Line(LineParser):
         scope = self.scope
         process = str(command.get("P", ""))
         for operand, value in _given(verb, command):
-            if isinstance(operand, NewName) and operand.kind == "buffer":
-                scope.exporters[str(value)] = str(command.get("exporter", DEFAULT_DRIVER))
+            driver = command.options.get("exporter", DEFAULT_DRIVER)
+            if isinstance(operand, NewName) and operand.kind == "buffer" and driver:  # none: that has been told
+                scope.exporters[str(value)] = str(driver)
             if isinstance(operand, NewName):
                 scope.declare(operand.kind, str(value), verb.name, self.number, free=under_way)
             elif isinstance(operand, NewLabel) and process:
@@ -221,8 +222,8 @@ class _Line(LineParser):
                 scope.release_label(process, value.label)
             elif operand.name in verb.gives_up and (kind := getattr(operand, "kind", "")):
                 scope.release(kind, str(value))
-        if kept := scope.noted_by(str(command.get("B", "")), verb.name):
-            scope.declare("reference", kept, verb.name, self.number)
+        for noted in scope.noted_by(str(command.get("B", "")), verb.name):
+            scope.declare("reference", noted, verb.name, self.number, free=True)
         if verb.name == "fork" and process and "CHILD" in command.operands:
             scope.fork(process, str(command.operands["CHILD"]), self.number)
         if verb.name == "userfaultfd" and "event_fork" in command.options and "U" in command.operands:

@@ -5,7 +5,7 @@ A name is known from the command that creates it on, whether the kernel will gra
 again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from model.driver_files import library
 from model.driver_files.line_forms import KEPT
-from model.driver_files.records import DriverText
+from model.driver_files.records import DriverText, job_of
 from model.driver_files.resolve import whole
 from model.memory.records import Userfaultfd
 from model.memory.state import State
@@ -167,13 +167,16 @@ class Scope:
         driver = self.driver(self.exporters.get(buffer, ""))
         return None if driver is None else driver.ops
 
-    def noted_by(self, buffer: str, op: str) -> str:
-        """The reference that an operation may leave behind, where its driver notes frame numbers; empty: none."""
+    def noted_by(self, buffer: str, op: str) -> Iterator[str]:
+        """The references that an operation may leave behind: of frame numbers that are noted, and of jobs."""
         driver = self.driver(self.exporters.get(buffer, ""))
         if driver is None or op not in driver.ops:
-            return ""
-        keeps = any(step.word == "keep" for one in driver.lists for step in one.every_step())
-        return f"{buffer}{KEPT}" if keeps else ""
+            return
+        for step in (step for one in driver.lists for step in one.every_step()):
+            if step.word == "keep":
+                yield f"{buffer}{KEPT}"
+            elif step.word == "fence":
+                yield job_of(buffer, step)
 
     def ops(self) -> dict[str, str]:
         """Every operation that is a verb here → what it does: of the drivers brought along, and of those in use."""

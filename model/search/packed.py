@@ -129,12 +129,11 @@ class PackedTable:
             if value is not None:
                 yield key, value
 
-    def met(self, field: str) -> Iterator[Any]:
-        """Every value that a field of some entry has had in a state of the search."""
-        for component in self.components.values():
-            for record in component.by_code.values():
-                if record is not None:
-                    yield getattr(record, field)
+    def met(self, key: Hashable, field: str) -> Iterator[Any]:
+        """Every value that a field of an entry has had in a state of the search."""
+        for record in self.component(key).by_code.values():
+            if record is not None:
+                yield getattr(record, field)
 
 
 ENTRY: Final = ""
@@ -175,11 +174,11 @@ class SplitTable(PackedTable):
             if record is not None:
                 yield key, record
 
-    def met(self, field: str) -> Iterator[Any]:
-        """Every value that a field of some entry has had in a state of the search."""
-        for parts in self.entries.values():
-            if field in parts:
-                yield from (value for value in parts[field].by_code.values() if value is not None)
+    def met(self, key: Hashable, field: str) -> Iterator[Any]:
+        """Every value that a field of an entry has had in a state of the search."""
+        part = self.entries.get(key, {}).get(field)
+        if part is not None:
+            yield from (value for value in part.by_code.values() if value is not None)
 
     def entry(self, key: Hashable, packed: int) -> Any:
         """An entry as a plain record; None if there is none."""

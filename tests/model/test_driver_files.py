@@ -410,3 +410,40 @@ def test_what_a_driver_that_is_taken_over_lacks_is_told_once_with_its_step() -> 
     assert wrong("driver d\nlike vgem\nlock mine blocking") == [
         "2:1: in `vgem`, line 17, `lock resv`: no lock `resv` is declared; declare it: `lock NAME ops`"
     ]
+
+
+def test_a_job_works_on_the_pages_that_it_began_with_until_it_is_signalled() -> None:
+    """ttm_bo_handle_move_mem() is called when the fences of the buffer have been waited for."""
+    moves = "lock resv; {wait}zap; alloc; copy; switch; free; unlock resv"
+    text = "driver jobs; vma PFNMAP; map at=fault insert=pfn; lock resv blocking; backing pages; op move: ; {steps}"
+    text += "; op submit: ; fence draw; op done: ; signal draw"
+    scene = "\ndevice nic\nprocess p0\nbo b 1 exporter=jobs\nsubmit b\nbegin m move b vram\nfinish m\n"
+    careless = text.format(steps=moves.format(wait="")) + scene
+    run(f"{careless}expect ok\nexpect held b-job-draw\ndone b\nexpect violation foreign-dma\ndone b\nexpect ok")
+    careful = text.format(steps=moves.format(wait="wait-fence; ")) + scene
+    run(f"{careful}expect blocked\ndone b\nexpect no violation\nfinish m\nexpect no violation")
+
+
+def test_a_fault_gets_the_pages_anew_where_the_driver_says_so() -> None:
+    """msm_gem_evict() puts the pages, and the next msm_gem_fault() gets them from their shmem file, or from swap."""
+    text = (
+        "driver evicts; vma PFNMAP; map at=fault insert=pfn {flag}; lock resv blocking; backing shmem; counts get; "
+        "op lose: ; lock resv; zap; put; shrink; unlock resv"
+    )
+    scene = "\nprocess p0\nbo b 1 exporter=evicts\nmmap p0 a bo:b shared rw 1\nwrite p0 a 65\nlose b\nread p0 a\n"
+    run(f"{text.format(flag='')}{scene}expect signal SIGBUS")
+    ends = "expect value 65\nexpect no violation\nmunmap p0 a\ndestroy b\nexpect no violation"
+    run(f"{text.format(flag='gets-pages')}{scene}{ends}")
+
+
+def test_what_is_put_twice_is_told_by_the_counts() -> None:
+    text = "driver twice; vma PFNMAP; backing pages; op lose: ; zap; free {flag}; free"
+    scene = "\nprocess p0\nbo b 1 exporter=twice\nlose b\n"
+    run(f"{text.format(flag='')}{scene}expect no violation")
+    run(f"{text.format(flag='keep-numbers')}{scene}expect violation underflow")
+
+
+def test_a_driver_that_is_not_there_is_told_once() -> None:
+    with pytest.raises(ScriptError) as raised:
+        parse_script("driver d; op lose: ; zap\nbo b 1 exporter=dd\nlose b")
+    assert len(raised.value.problems) == 1

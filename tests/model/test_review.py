@@ -7,9 +7,10 @@ import pytest
 from model.compare import owner_acts
 from model.compare.cells import Cell, Judge
 from model.compare.owner_acts import of_owner
-from model.compare.ranking import ORDER, badness, worst
+from model.compare.ranking import ORDER, QUIET, badness, worst
 from model.compare.scenes import DriverRow
 from model.compare.table import review_questions
+from model.driver_files import library
 
 LOCKS = """driver locks
 vma PFNMAP DONTEXPAND
@@ -157,3 +158,40 @@ def test_whoever_wants_to_import_what_is_not_exported_is_refused_and_the_others_
     assert str(cell(row, "import", "purge")) == "refused ENOSYS at export"
     assert cell(row, "raw", "purge").outcome == "corrupts"
     assert cell(row, "import", "fork").outcome == "refused"
+
+
+MISTAKES = {
+    "no-zap": ("nobody", "move"),
+    "late-zap": ("cpu", "move"),
+    "no-flush": ("nobody", "evict"),
+    "no-bounds": ("nobody", "beyond"),
+    "early-free": ("nobody", "shrink"),
+    "early-switch": ("nobody", "move"),
+    "late-notify": ("import", "move"),
+    "part-zap": ("nobody", "move"),
+    "pfnmap-page": ("nobody", "fork"),
+    "raw-numbers": ("nobody", "evict"),
+}
+
+
+@pytest.mark.parametrize("name", library.WRONG)
+def test_a_driver_that_is_wrong_on_purpose_has_its_mistake_in_its_review(name: str) -> None:
+    assert cell(DriverRow((name,)), *MISTAKES[name]).outcome not in QUIET
+
+
+def test_the_numbers_that_a_device_keeps_are_not_what_a_grabber_was_granted() -> None:
+    assert str(cell(DriverRow(("raw-numbers",)), "gup-fast", "start")) == "refused EFAULT"
+
+
+def test_a_child_that_is_not_counted_takes_the_buffer_from_its_parent() -> None:
+    forgets = LOCKS.replace("backing pages", "backing pages\nopen forgets")
+    assert cell(DriverRow(("locks",), text=forgets), "cpu", "child").outcome == "corrupts"
+    assert "child" not in [act.name for act in of_owner(DriverRow(("locks",), text=LOCKS), "6.18", ())]
+
+
+def test_an_operation_meets_a_job_that_is_at_work() -> None:
+    jobs = LOCKS.replace("  free\n  zap\n", "  zap\n  free\n") + "op submit:\n  fence\nop done:\n  signal\n"
+    found = cell(DriverRow(("locks",), text=jobs), "nobody", "purge")
+    assert (found.outcome, found.invariant) == ("corrupts", "foreign-dma")
+    waits = jobs.replace("  zap\n  free\n", "  wait-fence\n  zap\n  free\n")
+    assert cell(DriverRow(("locks",), text=waits), "nobody", "purge").outcome == "safe"

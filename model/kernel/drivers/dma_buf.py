@@ -5,13 +5,13 @@ from typing import ClassVar
 from model.engine.lock import down_write, up_write
 from model.engine.procedure import Outcome, Procedure, call, done, fail, step
 from model.kernel.drivers.buffer import drop_handle, lookup_buffer
-from model.kernel.drivers.driver import driver_of, ttm_tt_populate
+from model.kernel.drivers.driver import driver_of, populate
 from model.kernel.drivers.driver_steps import pin_call
 from model.kernel.drivers.shmem_pages import shmem_pages
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
 from model.kernel.mm.page import get_page, put_page
-from model.memory.buffer_records import Attachment, Buffer, DmaBuf
+from model.memory.buffer_records import Attachment, DmaBuf
 from model.memory.errno import EBUSY, EEXIST, ENOENT, ENOMEM, ERRNO
 from model.memory.records import Reference
 from model.memory.state import Transaction
@@ -122,10 +122,9 @@ class dma_buf_map_attachment(Procedure):
 
 def mapped_frames(tx: Transaction, name: str) -> tuple[int, ...] | None:
     """Where a buffer's pages are, populated if they were swapped out; the caller holds the reservation."""
-    bo: Buffer = tx.buffers[name]
-    if not bo.frames and not ttm_tt_populate(tx, name, bo):
+    if not tx.buffers[name].frames and not populate(tx, name):
         return None
-    return tx.buffers[name].frames
+    return tx.buffers[name].frames or None
 
 
 def pinned_pages(tx: Transaction, name: str) -> tuple[int, ...] | None:

@@ -123,6 +123,25 @@ def _ordinary_pages(tx: Transaction, name: str, pages: int, page: int, *, in_blo
     return tuple(frames)
 
 
+def populate(tx: Transaction, name: str) -> bool:
+    """Whoever looks for a buffer's pages gets memory for it, where it has none and its driver does that.
+
+    False: there is no room. That a buffer stays without memory is no failure.
+    """
+    buffer = tx.buffers[name]
+    if buffer.place == "swapped":
+        return ttm_tt_populate(tx, name, buffer)
+    driver = driver_of(tx, buffer.exporter)
+    if buffer.frames or buffer.place != "none" or not driver.gets_pages or driver.insert == "file":
+        return True
+    frames = driver_alloc(tx, driver, name, buffer.pages, "system", buffer.caching)
+    if isinstance(frames, int):
+        return False
+    counted, pinned = holds_references(driver)
+    tx.buffers.update(name, frames=frames, place="system", counted=counted, pinned=pinned)
+    return True
+
+
 def ttm_tt_populate(tx: Transaction, name: str, buffer: Buffer) -> bool:
     """Give a buffer that was swapped out system pages again, with its content (ttm_tt.c: ttm_tt_populate, swapin).
 

@@ -9,7 +9,7 @@ from model.engine.lock import down_read, down_write, try_lock, up_read, up_write
 from model.engine.procedure import MicroStep, Outcome, call, done, fail, goto, hand_over, step
 from model.kernel.arch.pgtable import PTRS_PER_TABLE, is_pmd_leaf, pte_alloc, pte_lock, table_end
 from model.kernel.drivers.buffer import buffer_of, drop_handle, get_buffer
-from model.kernel.drivers.driver import driver_of, has_condition, set_state, ttm_tt_populate
+from model.kernel.drivers.driver import driver_of, has_condition, populate, set_state, ttm_tt_populate
 from model.kernel.mm.filemap import release_file
 from model.kernel.mm.insert_pfn import (
     bug_on_insert,
@@ -184,7 +184,7 @@ class driver_fault(vm_fault):
         for state, bits in driver.fails_when:
             if has_condition(tx, name, state):
                 return bits
-        if tx.buffers[name].place == "swapped" and not ttm_tt_populate(tx, name, tx.buffers[name]):
+        if not populate(tx, name):
             return VM_FAULT_OOM
         return 0 if self.page(tx, driver, self.vma(tx), self.vpn) is not None else VM_FAULT_SIGBUS
 

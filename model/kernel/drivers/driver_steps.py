@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from model.driver_files.line_forms import KEPT
 from model.driver_files.page_ranges import range_of
-from model.driver_files.records import DriverLine, StepList
+from model.driver_files.records import DriverLine, StepList, job_of
 from model.driver_files.resolve import code_of
 from model.engine.lock import down_read, down_write, try_lock
 from model.engine.procedure import CallOut, Outcome, Procedure, blocked, call, fail, step
@@ -22,7 +22,7 @@ from model.kernel.mm.truncate import truncate_inode_pages_range
 from model.kernel.mm.unmap import unmap_mapping_range
 from model.memory.buffer_records import Place
 from model.memory.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ERRNO
-from model.memory.events import Copied
+from model.memory.events import Access, Copied
 from model.memory.record_base import replaced
 from model.memory.records import Lock, Reference
 from model.memory.state import Memory, Transaction
@@ -78,15 +78,24 @@ def refuse_unless(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 
 @performs("fence")
 def fence(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """A job of the device that uses the buffer begins; its fence is in the reservation object until it is done."""
+    """A job of the device begins, on the pages that the buffer has now; its fence is in the reservation object."""
     set_state(tx, op.buffer, fence_of(one), on=True)
+    note_frames(tx, op, job_of(op.buffer, one))
     return None
 
 
 @performs("signal")
 def signal(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
-    """The device's job is done: its fence is signalled, and whoever waits for it goes on."""
+    """The device's job is done, and up to now it has worked on its pages. Whoever waits for its fence goes on."""
     set_state(tx, op.buffer, fence_of(one), on=False)
+    name = job_of(op.buffer, one)
+    job = tx.references.get(name)
+    if job is None:
+        return None
+    for page, pfn in enumerate(job.frames):
+        value = tx.content.get(pfn) or 0
+        tx.emit(Access(pfn, write=False, value=value, reference=name, page=page, device=job.by))
+    tx.references[name] = replaced(job, frames=(), had=())
     return None
 
 
@@ -261,7 +270,7 @@ def put(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     if op.switched:
         op.old_frames = ()
         owns(op, tx, ())
-    else:
+    elif not one.has("keep-numbers"):
         tx.buffers.update(op.buffer, frames=(), place="none")
     return None
 
@@ -301,14 +310,18 @@ def shrink(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
 @performs("keep")
 def keep(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """The device notes the frame numbers. It holds nothing on the pages, and nobody will tell it of a change."""
+    note_frames(tx, op, f"{op.buffer}{KEPT}")
+    return None
+
+
+def note_frames(tx: Transaction, op: driver_op, name: str) -> None:
+    """The device has the frame numbers of the buffer, under the name of a reference that holds nothing."""
     bo = op.bo(tx)
-    name = f"{op.buffer}{KEPT}"
     device = next(iter(sorted(name for name, _ in tx.devices.items())), "")
     had = tuple(tx.content.get(pfn) or 0 for pfn in bo.frames)
     tx.references[name] = Reference(
         "grab", frames=bo.frames, by=device, write=True, counted=False, buffer=op.buffer, had=had
     )
-    return None
 
 
 @performs("set")
