@@ -26,6 +26,9 @@ async def test_answer_account_next(store: Store, size: tuple[int, int]) -> None:
         assert "Right: " in user.pane("story")
         await user.press("n", "n")
         assert user.stage.picture.last is not None
+        await user.press("end")
+        assert not user.stage.picture.can & {"forward"}, "the account's end, and still this exercise"
+        await user.press("home")
         await user.press("enter")
         assert "refcount 5" in user.lines()[0]
         assert "1 of 1 right" in user.lines()[0]

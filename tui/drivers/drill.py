@@ -99,7 +99,7 @@ class DrillDriver:
             history=history,
             can=picture.can - {"command"},
             hint=tr("next exercise"),
-            enter="end(True)",
+            enter="next_exercise",
         )
 
     def _question(self) -> LessonText:
@@ -141,7 +141,9 @@ class DrillDriver:
         return self.inner.back()
 
     def answer(self, typed: str) -> str:
-        """Answer with the letter of an option."""
+        """Answer with the letter of an option; nothing, once it is answered, takes the next exercise."""
+        if self.chosen >= 0 and not typed:
+            return self._next()
         number = LETTERS.find(typed) if len(typed) == 1 else -1
         if self.chosen >= 0 or not 0 <= number < len(self.exercise.answers):
             return tr("Choose one of the answers.")
@@ -158,18 +160,20 @@ class DrillDriver:
         return ""
 
     def end(self, *, last: bool) -> str:
-        """The next exercise, once this one is answered; or to the start of the account."""
-        if not last:
-            self._stand(self.start)
-        elif self.chosen < 0:
+        """To the start of the account, or to its end once the question is answered."""
+        if last and self.chosen < 0:
             return tr("Answer first. A guess is enough: it is the guess that makes you remember.")
-        elif self.exercise.seed == self.last_seed:
+        self._stand(self.last if last else self.start)
+        return ""
+
+    def _next(self) -> str:
+        """The next exercise."""
+        if self.exercise.seed == self.last_seed:
             return tr("That was the last of these exercises; q leads home.")
-        else:
-            try:
-                self._take(self.exercise.seed + 1)
-            except WorldError as error:  # its author is at work on it
-                return str(error)
+        try:
+            self._take(self.exercise.seed + 1)
+        except WorldError as error:  # its author is at work on it
+            return str(error)
         return ""
 
     def go(self, node: int) -> str:

@@ -167,6 +167,10 @@ class Stage(StagePanes):
             case _:
                 self.move(lambda: self.driver.answer(rest))
 
+    def action_next_exercise(self) -> None:
+        """Where a question is answered and looked at: the next one."""
+        self.move(lambda: self.driver.answer(""))
+
     def action_choose(self, letter: str) -> None:
         """Put the cursor on the answer of that letter; Enter gives it."""
         if self._offers(letter):
