@@ -32,7 +32,7 @@ INTRODUCTION: Final = """\
 # Six decisive moments
 
 Each picture is drawn by `ptescope export SCRIPT.pte --picture --steps A..B -o FILE.svg` from the script below it. Pages
-stand on the left, frames in the middle, holders on the right, a token in the frame for each unit of its count. A
+are on the left, frames in the middle, holders on the right, with a token in the frame for each unit of its count. A
 straight line means that both ends agree, a bent one that they have parted, dots that somebody still believes; thick
 lines may write. `l` in the program explains every sign. If your system asks for less motion, each shows only its
 last picture.

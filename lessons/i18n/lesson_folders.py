@@ -1,4 +1,4 @@
-"""Where lessons of one's own are: folders that were named, and one under the platform's data folder.
+"""Where your own lessons are: folders that were named, and one under the platform's data folder.
 
 Such a folder has `*.md` files, `worlds/*.pte` beside them, and `translations/CODE/lessons/ID.po` where there are any.
 """

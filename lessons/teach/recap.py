@@ -1,4 +1,4 @@
-"""What was learnt, as Markdown: the rules, one's own wrong guesses beside the truth, what to read, what comes next."""
+"""What was learnt, as Markdown: the rules, your wrong guesses beside the truth, what to read, what comes next."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""The drivers that come along: files of this package, read as modules are, when somebody first asks for one."""
+"""The bundled drivers: files of this package, read as modules are, when somebody first asks for one."""
 
 from functools import cache
 from pkgutil import get_data

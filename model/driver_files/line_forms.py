@@ -117,7 +117,7 @@ _PLACE: Final = Slot("PLACE", PLACES, optional=True, meaning="by default where `
 
 _HEADS: Final = (
     LineForm("driver", "the driver's name: the first line", (_NAME,)),
-    LineForm("like", "as that driver, which comes along, in all that is not said here", (_NAME,)),
+    LineForm("like", "as that driver, a bundled one, in everything that is not said here", (_NAME,)),
     LineForm("op", "an operation: a verb of scripts, and the list of its steps", (_NAME,), colon=True),
     LineForm("function", "a list of steps that others call, under its kernel name", (_NAME,), colon=True),
 )

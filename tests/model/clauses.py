@@ -71,7 +71,7 @@ CLAUSES: Final = (
         lambda scene, said: any(is_frame(scene, said, one) for one in reference(scene, said).frames),
     ),
     Clause(
-        rf"(?P<name>\w+) holds {NAMED}, (?P<claim>taken at {PLACE}(?: \(and \d+ more pages? likewise\))?\.)",
+        rf"(?P<name>\w+) holds {NAMED}, (?P<claim>taken at {PLACE}(?:, and \d+ more pages?)?\.)",
         lambda scene, said: 0 <= at(said)[1] - reference(scene, said).vpn < len(reference(scene, said).frames),
     ),
     Clause(

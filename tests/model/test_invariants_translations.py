@@ -76,7 +76,7 @@ def test_all_stale_pages_of_a_reference_are_one_violation() -> None:
         reference("r0", "p0", 17, 5, 6, 7), unmapped("p0", 18), unmapped("p0", 19),
     )  # fmt: skip
     found = only(state, "stale-reference")
-    assert found.message.startswith("r0 holds frame 6, taken at p0 buf+2 (page 18) (and 1 more page likewise).")
+    assert found.message.startswith("r0 holds frame 6, taken at p0 buf+2 (page 18), and 1 more page.")
 
 
 def test_a_moved_page_and_an_unmapped_area_are_told_apart() -> None:

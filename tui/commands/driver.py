@@ -1,4 +1,4 @@
-"""`ptescope driver`: the drivers that come along, and one's own: written, read, and checked."""
+"""`ptescope driver`: the bundled drivers, and your own: written, read, and checked."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace

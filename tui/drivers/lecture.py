@@ -1,4 +1,4 @@
-"""A lesson given to a room: afresh, or where a lecture was cut off; the teacher's own progress is left alone."""
+"""A lesson given to a room: from the start, or where a lecture was cut off; the teacher's progress is left alone."""
 
 import time
 from typing import TYPE_CHECKING, ClassVar, Final

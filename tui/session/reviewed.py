@@ -1,4 +1,4 @@
-"""What is to be reviewed: a driver that comes along, or one of one's own."""
+"""What is to be reviewed: a bundled driver, or one of your own."""
 
 from functools import cache
 from pathlib import Path

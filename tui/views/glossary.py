@@ -55,7 +55,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "exporter",
-        "The driver that owns a dma-buf's memory and decides where it lies.",
+        "The driver that owns a dma-buf's memory and decides where it is.",
         "include/linux/dma-buf.h: struct dma_buf_ops",
     ),
     Term(
@@ -70,7 +70,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "FOLL_LONGTERM",
-        "A pin that may last for ever: the page must not lie where it would have to move.",
+        "A pin that may last for ever: the page must not be where it might have to move.",
         "include/linux/mm_types.h: FOLL_LONGTERM",
     ),
     Term("frame", "4 KiB of physical memory, with its struct page.", "include/linux/mm_types.h: struct page"),
@@ -129,7 +129,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "MMU notifier",
-        "A callback before PTEs change, for those who keep a copy of them: KVM, HMM, drivers.",
+        "A callback before PTEs change, for anyone who keeps a copy of them: KVM, HMM, drivers.",
         "include/linux/mmu_notifier.h: struct mmu_notifier_ops",
     ),
     Term(
@@ -175,12 +175,12 @@ GLOSSARY: Final = (
     Term("splat", "The kernel itself notices and complains in its log."),
     Term(
         "table page",
-        "The page frame in which the 512 entries of a page table lie. It is allocated and freed like any other.",
+        "The page frame that holds the 512 entries of a page table. It is allocated and freed like any other.",
         "mm/memory.c: __pte_alloc",
     ),
     Term(
         "TLB",
-        "The CPU's cache of translations; an entry stays until it is flushed, whatever the page table says by now.",
+        "The CPU's cache of translations; an entry stays until it is flushed, whatever the page table says.",
         "arch/x86/mm/tlb.c: flush_tlb_mm_range",
     ),
     Term(
@@ -215,7 +215,7 @@ GLOSSARY: Final = (
     ),
     Term(
         "zap",
-        "To clear the PTEs of a range and give back what they held; the VMA may stay.",
+        "Clears the PTEs of a range and gives back what they held; the VMA may stay.",
         "mm/memory.c: zap_page_range_single",
     ),
     Term(

@@ -66,7 +66,7 @@ def explain_stale_reference(scene: MachineView, name: str, pages: int) -> Violat
     taken = phrase("{name} holds {frame}, taken at {place}.", **facts)
     if others := pages.bit_count() - 1:
         more = counted(others, "{n} more page", "{n} more pages")
-        taken = phrase("{name} holds {frame}, taken at {place} (and {more} likewise).", **facts, more=more)
+        taken = phrase("{name} holds {frame}, taken at {place}, and {more}.", **facts, more=more)
     said = (
         taken,
         _sees_instead(scene, reference.process, vpn, pfn),
