@@ -47,7 +47,7 @@ class KernelAt(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=256)
 def whole(text: str) -> DriverText:
     """A driver with all that `like` takes over. Raises ScriptError: also where a step names what is not there."""
-    driver = _with_base(parse(text), 0)
+    driver = _with_base(_parsed(text), 0)
     if problems := tuple(dict.fromkeys(_locks_beside_trylock(driver))):
         raise ScriptError(problems)
     return driver
@@ -96,7 +96,13 @@ def _base(like: DriverLine, depth: int) -> DriverText:
     if depth == MOST_LIKES:
         chain = f"`like {name}`: more than {MOST_LIKES} drivers in a row"
         raise ScriptError([ScriptProblem(like.line, like.column, chain)])
-    return _with_base(parse(library.text_of(name)), depth + 1)
+    return _with_base(_parsed(library.text_of(name)), depth + 1)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> DriverText:
+    """What a text says itself, read once: many drivers take over from the same few. Raises ScriptError."""
+    return parse(text)
 
 
 def _clipped(line: DriverLine, like: DriverLine) -> DriverLine:
