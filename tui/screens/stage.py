@@ -264,6 +264,7 @@ class Stage(StagePanes):
         """One pane over the whole side, or all of them again."""
         name = self.focused.id if isinstance(self.focused, LinePane) else None
         self.toggle_class("-solo")
+        self._choose_view()
         number = next((key for key, _, pane in self._panes() if pane == name and pane != "story"), None)
         if number is not None:
             self.action_show(number)

@@ -131,6 +131,7 @@ class StagePanes(Screen[None]):
         """Picture or lists, by the room that there is and by what was asked for."""
         styled = self.is_mounted
         self.set_class(self.pictured, "-pictured", update=styled)
+        self.set_class(self.one_pane, "-one", update=styled)
         for name, pane in self.panes.items():
             pane.set_class(name == self.shown, "-shown", update=pane.is_attached)
         lists = [self.panes[pane.name] for pane in LISTS] if styled and not self.pictured else []
