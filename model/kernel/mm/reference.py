@@ -13,7 +13,7 @@ from model.kernel.mm.mmu_notifier import follows_invalidations
 from model.kernel.mm.page import set_page_flags
 from model.kernel.mm.physical import pfn_valid
 from model.kernel.mm.pin import gup_put, unpin_user_page
-from model.kernel.virt.kvm import is_reserved
+from model.kernel.virt.hva_to_pfn import is_reserved
 from model.memory.errno import EEXIST, EFAULT, EINVAL, ENOENT
 from model.memory.flags import (
     FOLL_FAST_ONLY,
