@@ -92,7 +92,7 @@ may 1 dma r write 99
 FEW_STATES: Final = {
     "six commands": (SIX_COMMANDS, 12_000),
     "one process, dma twice": (SIX_COMMANDS.replace("mmap p1", "mmap p0").replace("may 1 dma", "may 2 dma"), 100_000),
-    "follow over 32 pages": (FOLLOW, 1_000_000),
+    "follow over 32 pages": (FOLLOW, MOST_STATES),
 }
 """Scene → the script, and how many states may be visited. Of the first two every state is 193,850 and 1.8 million."""
 LARGE: Final = """

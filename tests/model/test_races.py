@@ -247,7 +247,7 @@ def test_a_page_that_kvm_holds_is_its_buffers_no_more_after_a_move() -> None:
 def test_kvm_of_today_sees_the_sequence_move_and_starts_again() -> None:
     race = Race(f"{SPECIAL}\nbegin K follow p0 m as=k by=dev\nbegin M cpu=1 move b vram", "7.3")
     old = race.pfn()
-    race.step_to("K", "kvm_follow.note_frame")
+    race.step_to("K", "kvm_tdp_mmu_page_fault.is_page_fault_stale")
     race.do("finish M")
     assert race.do("finish K") == "ok"
     (now,) = race.state.references["k"].frames
@@ -279,7 +279,7 @@ def test_hmm_range_fault_retries_when_an_invalidation_has_run() -> None:
 def test_an_invalidation_elsewhere_in_the_address_space_is_none_of_its_business(text: str, grab: str) -> None:
     """mm/mmu_notifier.c: mmu_interval_read_retry() compares the subscription's own sequence."""
     race = Race(f"mmap p0 other anon private rw 1\nwrite p0 other 1\n{text}\nbegin H {grab} as=h by=dev", "7.3")
-    race.do("step H 2\nmadvise p0 other dontneed\nbegin U cpu=1 madvise p0 other dontneed")
+    race.do("step H 3\nmadvise p0 other dontneed\nbegin U cpu=1 madvise p0 other dontneed")
     race.step_to("U", "zap_page_range_single.zap_pte_range")
     assert race.do("finish H") == "ok"
     assert not [

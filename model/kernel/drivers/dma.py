@@ -7,7 +7,7 @@ from model.kernel.drivers.dma_buf import dma_buf_map_attachment
 from model.kernel.drivers.gpu import gpu_translate
 from model.kernel.mm.hmm import mirror_range
 from model.kernel.mm.mmu_notifier import NOT_MAPPED
-from model.kernel.virt.kvm import kvm_follow
+from model.kernel.virt.kvm import kvm_tdp_mmu_page_fault
 from model.memory.errno import EFAULT, EINVAL, ENOENT
 from model.memory.events import Access
 from model.memory.record_base import replaced
@@ -46,18 +46,10 @@ class device_access(Procedure):
             return None
         if reference.kind == "map":
             return call(dma_buf_map_attachment(dmabuf=reference.dmabuf, device=reference.by, name=self.reference))
-        look_again = kvm_follow if reference.kind == "follow" else mirror_range
-        return call(
-            look_again(
-                name=self.reference,
-                mm=reference.process,
-                start=reference.vpn,
-                pages=len(reference.frames),
-                by=reference.by,
-                first=self.page,
-                count=1,
-            )
-        )
+        mm, start, pages, by = reference.process, reference.vpn, len(reference.frames), reference.by
+        if reference.kind == "follow":
+            return call(kvm_tdp_mmu_page_fault(self.reference, mm, start, pages, page=self.page, by=by))
+        return call(mirror_range(self.reference, mm, start, pages, by, first=self.page, count=1))
 
     def walk(self, tx: Transaction, reference: Reference) -> Outcome:
         """A GPU translates by itself: its TLB, else its page table, which the TLB remembers from then on."""

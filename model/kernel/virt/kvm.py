@@ -31,71 +31,51 @@ from model.memory.units import Pfn
 
 
 class kvm_follow(Procedure):
-    """KVM maps pages of a process into a guest. Returns the number of pages, or an errno; all or none.
+    """KVM maps pages of a process into a guest. Returns the number of pages, or an errno; all or none."""
 
-    Where the guest has lost its mapping by an invalidation, and touches a page once more, KVM looks up that page
-    alone: kvm_mmu_faultin_pfn() asks for `fault->gfn` (arch/x86/kvm/mmu/mmu.c, 7.3; 6.1: kvm_faultin_pfn).
-    """
-
-    source: ClassVar[str] = "virt/kvm/kvm_main.c: __gfn_to_pfn_memslot"
+    source: ClassVar[str] = "virt/kvm/kvm_main.c: __gfn_to_pfn_memslot (6.12); since 6.13 a page fault for each page"
     name: str
     mm: str
     start: int
     pages: int
     by: str = ""
-    first: int = 0
-    """The first page that is looked up."""
-    count: int = -1
-    """How many pages are looked up; -1: all, for a new mapping."""
     frames: tuple[Pfn, ...] = ()
-    registered: bool = False
-    """This call has made the empty mapping that invalidations find."""
+    mapped: int = 0
+    """Pages that the guest has touched, where KVM takes no reference."""
     permitted: bool = True
     """False, as it was before bd2fae8da794: a page was found that the process may not write."""
 
     mm_users: ClassVar[tuple[str, ...]] = ("mm",)
 
-    def wanted(self) -> Reference:
-        """The guest's mapping of these pages, empty."""
-        nothing = (NOT_MAPPED,) * self.pages
-        return Reference("follow", process=self.mm, vpn=self.start, frames=nothing, by=self.by, write=True)
-
     @step
-    def mmu_invalidate_seq(self, tx: Transaction) -> Outcome:
-        """Where no reference is kept: register with the MMU notifier and note its sequence, before looking."""
+    def mmu_notifier_register(self, tx: Transaction) -> Outcome:
+        """Where no reference is kept: register with the MMU notifier. Invalidations find the empty mapping."""
         process = tx.processes.get(self.mm)
         if process is None or process.exiting:
             return fail(EFAULT)
-        self.frames = ()
         if fact(tx, "KVM takes references on PFN mappings"):
             return None
-        if self.count < 0 and not self.registered:
-            if self.name in tx.references:
-                return fail(EEXIST)
-            if (wait := mmu_notifier_register(tx, self.mm)) is not None:
-                return wait
-            mmu_interval_notifier_insert(tx, self.name, self.wanted())
-            self.registered = True
-        if subscription(tx, self.name, self.wanted()) is None:
-            return fail(ENOENT)
-        return mmu_interval_read_begin(tx, self.name)
+        if self.name in tx.references:
+            return fail(EEXIST)
+        if (wait := mmu_notifier_register(tx, self.mm)) is not None:
+            return wait
+        mmu_interval_notifier_insert(tx, self.name, guest_mapping(self.mm, self.start, self.pages, self.by))
+        return goto(kvm_follow.map_page)
 
     @step
     def next_page(self, tx: Transaction) -> Outcome:
         """Find the frame of the next page."""
-        if len(self.frames) == (self.pages if self.count < 0 else self.count):
+        if len(self.frames) == self.pages:
             return goto(kvm_follow.keep)
-        return call(hva_to_pfn(mm=self.mm, vpn=self.start + self.first + len(self.frames)))
+        return call(hva_to_pfn(mm=self.mm, vpn=self.start + len(self.frames)))
 
     @step
     def note_frame(self, tx: Transaction) -> Outcome:
         """Remember it; if there is none, give back what was taken and fail."""
         if self.ret < 0:
-            self.put(tx)
-            if subscription(tx, self.name, self.wanted()) is not None:
-                (mmu_interval_notifier_remove if self.registered else stop_looking)(tx, self.name)
+            put_found(self, tx)
             return done(self.ret)
-        vpn = self.start + self.first + len(self.frames)
+        vpn = self.start + len(self.frames)
         if not entry_writable(tx, self.mm, vpn) and not mended(tx, "kvm-pte-writable"):
             self.permitted = False
         self.frames += (self.ret,)
@@ -103,40 +83,97 @@ class kvm_follow(Procedure):
 
     @step
     def keep(self, tx: Transaction) -> Outcome:
-        """The guest has the frames. Up to 6.12 a reference is kept.
+        """The guest has the frames, and KVM keeps a reference on each."""
+        if self.name in tx.references:  # another task was faster with this name
+            put_found(self, tx)
+            return fail(EEXIST)
+        self.holds = ()
+        wanted = replaced(guest_mapping(self.mm, self.start, self.pages, self.by), write=self.permitted)
+        tx.references[self.name] = replaced(wanted, frames=self.frames, buffer=buffer_under(tx, self.frames))
+        return done(self.pages)
 
-        Later KVM trusts its MMU notifier alone: it puts the page at once, and if the sequence has moved since, it
-        starts again.
+    @step
+    def map_page(self, tx: Transaction) -> Outcome:
+        """The guest touches the next page. If it cannot have it, its whole mapping is given up."""
+        if self.ret < 0:
+            if subscription(tx, self.name, guest_mapping(self.mm, self.start, self.pages, self.by)) is not None:
+                mmu_interval_notifier_remove(tx, self.name)
+            return done(self.ret)
+        if self.mapped == self.pages:
+            return done(self.pages)
+        page, self.mapped = self.mapped, self.mapped + 1
+        touched = kvm_tdp_mmu_page_fault(
+            name=self.name, mm=self.mm, start=self.start, pages=self.pages, page=page, by=self.by
+        )
+        return call(touched, kvm_follow.map_page)
+
+
+class kvm_tdp_mmu_page_fault(Procedure):
+    """A guest touches a page that it has no entry for: KVM looks this page up, and maps it. Returns 0, or an errno.
+
+    Since 6.13 KVM takes no reference that lasts: it trusts its MMU notifier alone.
+    """
+
+    source: ClassVar[str] = "arch/x86/kvm/mmu/mmu.c: kvm_tdp_mmu_page_fault, kvm_mmu_faultin_pfn (7.3)"
+    name: str
+    mm: str
+    start: int
+    pages: int
+    page: int
+    """Which of the guest's pages, counted from 0."""
+    by: str = ""
+
+    mm_users: ClassVar[tuple[str, ...]] = ("mm",)
+
+    @step
+    def mmu_invalidate_seq(self, tx: Transaction) -> Outcome:
+        """Note the sequence before looking. While the range is being invalidated, wait (RET_PF_RETRY)."""
+        process = tx.processes.get(self.mm)
+        if process is None or process.exiting:
+            return fail(EFAULT)
+        if subscription(tx, self.name, self.wanted()) is None:
+            return fail(ENOENT)
+        return mmu_interval_read_begin(tx, self.name)
+
+    @step
+    def kvm_mmu_faultin_pfn(self, tx: Transaction) -> Outcome:
+        """Find the frame."""
+        return call(hva_to_pfn(mm=self.mm, vpn=self.start + self.page))
+
+    @step
+    def is_page_fault_stale(self, tx: Transaction) -> Outcome:
+        """Under mmu_lock: if the sequence has moved since, start again; else the guest has the frame. Put the page.
 
         As it was before 58cd407ca4c6, an invalidation that ran between the look-up and this step is not noticed.
         """
-        if fact(tx, "KVM takes references on PFN mappings"):
-            if self.name in tx.references:  # another task was faster with this name
-                self.put(tx)
-                return fail(EEXIST)
-            self.holds = ()
-            wanted = replaced(self.wanted(), write=self.permitted)
-            tx.references[self.name] = self.mapped(tx, wanted)
-            return done(len(self.frames))
-        self.put(tx)
+        put_found(self, tx)
         if subscription(tx, self.name, self.wanted()) is None:
             return fail(ENOENT)
+        if self.ret < 0:
+            stop_looking(tx, self.name)
+            return done(self.ret)
         if mmu_interval_read_retry(tx, self.name) and mended(tx, "kvm-cache-retry"):
-            return goto(kvm_follow.mmu_invalidate_seq)
-        tx.references[self.name] = self.mapped(tx, tx.references[self.name])
-        return done(len(self.frames))
+            return goto(kvm_tdp_mmu_page_fault.mmu_invalidate_seq)
+        found = tx.references[self.name]
+        frames = (*found.frames[: self.page], self.ret, *found.frames[self.page + 1 :])
+        tx.references[self.name] = replaced(found, frames=frames, buffer=buffer_under(tx, (self.ret,)))
+        return done(0)
 
-    def mapped(self, tx: Transaction, reference: Reference) -> Reference:
-        """The guest's mapping with the frames that were found."""
-        end = self.first + len(self.frames)
-        frames = (*reference.frames[: self.first], *self.frames, *reference.frames[end:])
-        return replaced(reference, frames=frames, buffer=buffer_under(tx, self.frames))
+    def wanted(self) -> Reference:
+        """The guest's mapping."""
+        return guest_mapping(self.mm, self.start, self.pages, self.by)
 
-    def put(self, tx: Transaction) -> None:
-        """Give back what the look-up has taken."""
-        for pfn in self.holds:
-            put_page(tx, pfn)
-        self.holds = ()
+
+def guest_mapping(mm: str, start: int, pages: int, by: str) -> Reference:
+    """A guest's mapping of some pages, empty."""
+    return Reference("follow", process=mm, vpn=start, frames=(NOT_MAPPED,) * pages, by=by, write=True)
+
+
+def put_found(caller: Procedure, tx: Transaction) -> None:
+    """Give back what a look-up has taken."""
+    for pfn in caller.holds:
+        put_page(tx, pfn)
+    caller.holds = ()
 
 
 class kvm_vcpu_map(Procedure):
