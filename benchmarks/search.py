@@ -32,7 +32,7 @@ from model.memory.state import TABLES, State
 from model.script.context import Outcome
 from model.script.execute import task_begun
 from model.script.parser import parse
-from model.search.bfs import MOST_STATES, Search, explore
+from model.search.bfs import Search, explore
 from model.search.problem import SearchProblem, set_up
 from model.search.reduction import Reduction
 from model.search.report import report
@@ -92,9 +92,10 @@ may 1 dma r write 99
 FEW_STATES: Final = {
     "six commands": (SIX_COMMANDS, 12_000),
     "one process, dma twice": (SIX_COMMANDS.replace("mmap p1", "mmap p0").replace("may 1 dma", "may 2 dma"), 100_000),
-    "follow over 32 pages": (FOLLOW, MOST_STATES),
+    "follow over 32 pages": (FOLLOW, None),
 }
-"""Scene → the script, and how many states may be visited. Of the first two every state is 193,850 and 1.8 million."""
+"""Scene → the script, and how many states may be visited; None: as many as it takes, if only the search comes to its
+end. Of the first two every state is 193,850 and 1.8 million."""
 LARGE: Final = """
 device nic
 process p0
@@ -240,7 +241,7 @@ def peers(console: Console, devices: int) -> bool:
 
     told("this one, every state", states, ours)
     told("this one, equal devices exchanged", equal, seconds_of(lambda: explore(scene)))
-    visited = len(reduced(scene).before)
+    visited = reduced(scene).transitions + 1
     ours_reduced = seconds_of(lambda: reduced(scene))
     told("this one, for the verdict", visited, ours_reduced)
     told("tuples by hand (ten fields)", states, seconds_of(lambda: gup_zap.breadth_first(devices)))
@@ -271,15 +272,17 @@ def reduced(scene: SearchProblem) -> Reduction:
 
 def few_states(console: Console) -> bool:
     """How many states scenes of bugs and drivers need for the verdict."""
-    table = Table("scene", "visited", "at most", "CPU s", title="States for the verdict")
+    table = Table("scene", "visited", "at most", "kept", "CPU s", title="States for the verdict")
     met = True
     for name, (text, most) in FEW_STATES.items():
         scene = set_up(parse(text))
         begun = time.process_time()
         found = reduced(scene)
-        visited = f"{len(found.before):,}" if found.complete else f"more than {MOST_STATES:,}"
-        table.add_row(name, visited, f"{most:,}", f"{time.process_time() - begun:.2f}")
-        met &= found.complete and len(found.before) <= most
+        seconds = time.process_time() - begun
+        visited = found.transitions + 1  # no state is reached oftener than there are steps
+        finished = f"{visited:,}" if found.complete else f"more than {visited:,}"
+        table.add_row(name, finished, f"{most:,}" if most else "", f"{len(found.before):,}", f"{seconds:.2f}")
+        met &= found.complete and (most is None or visited <= most)
     console.print(table)
     return met
 

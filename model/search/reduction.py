@@ -9,7 +9,8 @@ What a step looks at and changes is known exactly, for it is run (`Touch`). What
 the search has seen it: by *places*, that is values of the task's own record, with all that was ever looked at and
 changed there, and the places that followed. From what was seen so far the sets are computed. Where that turns out to
 have been too little they are computed again, and the search goes on from the states that this concerns; if they are
-many it is made anew. Where one task goes on alone no state is looked up under other names.
+many it is made anew. Where one task goes on alone, of the states that it passes the last one alone is kept, and none is
+looked up under other names.
 
 Three things make the sets smaller.
 
@@ -67,7 +68,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from model.search.bfs import MOST_STATES, SAMPLE, Property, SearchProgress, Transition, at_start
 from model.search.code_places import NONE_HELD, CodePlaceKey, CodePlaces, Held, MarkImage, place_of
@@ -80,14 +81,32 @@ from model.search.touch import Touch
 from model.search.transition_cache import CPUS, LOCKS, STATED, Actor, TransitionCache, holders_of, is_written
 
 TOLD_EVERY: Final = 1000
-"""States after which somebody is told how far it is, if one task alone could move. With each more, and each other way
-to call things, a state takes longer, and somebody who wants to end the search waits no longer for that."""
+"""Steps after which somebody is told how far it is, if one task alone could move. With each more, and each other way
+to call things, a step takes longer, and somebody who wants to end the search waits no longer for that."""
 FEW_LEARNT: Final = 256
-"""States after which is asked for the first time whether enough is known of what may come later."""
+"""Steps after which is asked for the first time whether enough is known of what may come later."""
 MOST_AGAIN: Final = 10
 """If one in so many states must be looked at again, the search is made anew: it then visits fewer."""
 Waiting = tuple[int, Live, int]
 """A state that is still to be looked at, with what may happen there, and who has moved last: -1 for nobody."""
+
+
+class Arrival(NamedTuple):
+    """How a search came to a state: from which other one, by a step of each of some tasks alone, and one more step."""
+
+    start: int
+    movers: tuple[int, ...] = ()
+    """By their numbers, without who made the last step."""
+
+
+class PassedStep(NamedTuple):
+    """A step of a task that went on alone, and where it led."""
+
+    transition: Transition
+    after: int
+
+
+AT_START: Final = Arrival(0)
 EVERYTHING: Final = Footprint()
 EVERYTHING.mask = -1
 """Every bit of a state."""
@@ -104,8 +123,9 @@ class Reduction:
         self.standing: Final = at_start(scene, cache)
         """What is broken before anything happens."""
         self.seen_places: Final = CodePlaces()
-        self.before: dict[int, int] = {0: 0}
-        """Every state of the last search → the one from which it was reached first."""
+        self.before: dict[int, Arrival] = {0: AT_START}
+        """Every state that the last search has kept → how it was reached first. Where one task went on alone only the
+        last state is kept, and those in which something was broken."""
         self._branched: set[int] = set()
         """Those from which several steps lead on, or none, each as the one that stands for it."""
         self.found: dict[Property, Transition] = {}
@@ -134,7 +154,7 @@ class Reduction:
         """How many states were known when the symmetry was looked at last."""
 
     def run(self, most_states: int = MOST_STATES, progress: Callable[[SearchProgress], bool] = lambda _: True) -> None:
-        """Search until nothing new is seen, or a search knows `most_states`, or `progress` returns False."""
+        """Search until nothing new is seen, or a search keeps `most_states`, or `progress` returns False."""
         learning = FEW_LEARNT
         todo = self._start_over()
         while todo:
@@ -145,8 +165,8 @@ class Reduction:
                 self.seen_places.settle()
                 todo += self._start_over()
             elif again := self._not_settled(self.seen_places.settle()):
-                learning = max(2 * learning, len(self.before))
-                if todo or len(again) * MOST_AGAIN > len(self.before):
+                learning = max(2 * learning, self.transitions)
+                if todo or len(again) * MOST_AGAIN > self.transitions:
                     todo = self._start_over()
                 else:
                     todo = [(packed, self._live(packed), -1) for packed in again]
@@ -232,10 +252,22 @@ class Reduction:
         packed = self.ends.get(packed, packed)
         way: list[Transition] = []
         while packed:
-            before = self.before[packed]
-            way.append(Transition(before, self._mover(before, packed)))
-            packed = before
-        return way[::-1]
+            arrival = self.before[packed]
+            part = self._passed(arrival)
+            last = part[-1].after if part else arrival.start
+            way = [*(step.transition for step in part), Transition(last, self._mover(last, packed)), *way]
+            packed = arrival.start
+        return way
+
+    def _passed(self, arrival: Arrival) -> list[PassedStep]:
+        """The steps by which one state was left alone, as far as the states that they led to were not kept."""
+        packed, steps = arrival.start, []
+        for number in arrival.movers:
+            control, _, actors = self._actors[number]
+            (actor, turned), *_ = self._next_step(packed, control, actors).moves
+            steps.append(PassedStep(Transition(packed, actor), packed ^ turned))
+            packed ^= turned
+        return steps
 
     def _mover(self, before: int, after: int) -> Actor:
         """Who leads from one state to the next."""
@@ -250,7 +282,7 @@ class Reduction:
     def _start_over(self) -> list[Waiting]:
         """Forget every state but the first."""
         self.transitions = 0
-        self.ends, self.found, self.before = {}, {}, {0: 0}
+        self.ends, self.found, self.before = {}, {}, {0: AT_START}
         self._branched = set()
         return [(0, self._live(0), -1)]
 
@@ -259,37 +291,47 @@ class Reduction:
         there: dict[Actor, set[int]] = {}
         for actor, code in changed:
             there.setdefault(actor, set()).add(code)
-        again = [
-            packed
-            for packed in self.before
-            if any(place_of(actor, packed & actor.control.mask)[1] in codes for actor, codes in there.items())
-        ]
+        again = []
+        for packed, arrival in list(self.before.items()):
+            for number, step in enumerate(self._passed(arrival), 1):
+                if self._somebody_is_at(there, step.after):
+                    self.before[step.after] = Arrival(arrival.start, arrival.movers[: number - 1])
+                    again.append(step.after)
+            if self._somebody_is_at(there, packed):
+                again.append(packed)
         self._branched -= {self.canonical(packed) for packed in again}
         return again
+
+    @staticmethod
+    def _somebody_is_at(there: dict[Actor, set[int]], packed: int) -> bool:
+        """Whether, in a state, somebody is at one of some places."""
+        return any(place_of(actor, packed & actor.control.mask)[1] in codes for actor, codes in there.items())
 
     def _go_through(
         self, todo: list[Waiting], learning: int, most_states: int, progress: Callable[[SearchProgress], bool]
     ) -> bool:
-        """Search on from some states, until none is left or so many are known that were gone through to learn.
+        """Search on from some states, until none is left or, to learn, so many steps were made.
 
         To learn, states from all over the list are taken: what can happen late in a schedule is then soon seen.
         Returns False if the search must end.
         """
         self.searches += 1
         before = self.before
-        turn, due = 0, min(len(before) + self._told_every, most_states)
-        while todo and not len(before) >= learning > 0:
+        turn, due = 0, self.transitions + self._told_every
+        while todo and not self.transitions >= learning > 0:
             if learning:
                 turn = (turn + 5) % 8
                 there = turn * len(todo) // 8
                 todo[there], todo[-1] = todo[-1], todo[there]
-            if len(before) > due:
-                due = min(len(before) + self._told_every, max(most_states, len(before)))
+            if len(before) > most_states:
+                return False
+            if self.transitions > due:
+                due = self.transitions + self._told_every
                 self._sample(todo[-1][0])
-                if len(before) > most_states or not progress(SearchProgress(len(before), 0, len(todo))):
+                if not progress(SearchProgress(len(before), 0, len(todo))):
                     return False
             start, live, mover = todo.pop()
-            packed, moves, broken_off = self._follow(start, live, mover, due)
+            packed, moves, broken_off = self._follow(start, live, mover)
             if broken_off is not None:
                 todo.append((packed, live, broken_off))
             if moves is None:
@@ -304,7 +346,7 @@ class Reduction:
                 self.transitions += 1
                 after = packed ^ turned
                 if after not in before:
-                    before[after] = packed
+                    before[after] = Arrival(packed)
                     following = list(live)
                     self._go_on(following, after, number, turned)
                     todo.append((after, following, number))
@@ -316,17 +358,17 @@ class Reduction:
             self._sampled_at = len(self.before)
             self.symmetry.check(packed)
 
-    def _follow(
-        self, packed: int, live: Live, mover: int, most: int
-    ) -> tuple[int, list[tuple[int, int]] | None, int | None]:
+    def _follow(self, start: int, live: Live, mover: int) -> tuple[int, list[tuple[int, int]] | None, int | None]:
         """Go on from a state as long as one task goes on alone, to where several must be tried, or nothing can happen.
 
         Returns that state with the possible steps, each as who makes it, by his number in `live`, and the bits that it
-        turns over; no steps if the search has been there. Where it breaks off, because more than `most` states are
-        known, it says who has moved last. `live` is brought up to date.
+        turns over; no steps if the search has been there. Where it breaks off, because others wait to be told how far
+        it is, it says who has moved last. `live` is brought up to date.
         """
-        before = self.before
-        while len(before) <= most:
+        before, packed = self.before, start
+        movers: list[int] = []
+        passed = {packed}
+        for _ in range(self._told_every):
             moves = [
                 (number, turned)
                 for number in self._least(packed, live, mover)
@@ -334,16 +376,27 @@ class Reduction:
                 for _, turned in one.moves
             ]
             if len(moves) != 1:
+                self._keep(packed, start, movers)
                 return packed, moves, None
             mover, turned = moves[0]
             self.transitions += 1
-            after = packed ^ turned
-            if after in before:
+            packed ^= turned
+            if packed in before or packed in passed:
                 return packed, None, None
-            before[after] = packed
-            packed = after
+            passed.add(packed)
+            movers.append(mover)
+            broken = len(self.found)
             self._go_on(live, packed, mover, turned)
+            if len(self.found) > broken:
+                self._keep(packed, start, movers)
+                start, movers = packed, []
+        self._keep(packed, start, movers)
         return packed, None, mover
+
+    def _keep(self, packed: int, start: int, movers: list[int]) -> None:
+        """Keep a state that was reached by some tasks, one after the other."""
+        if movers:
+            self.before[packed] = Arrival(start, tuple(movers[:-1]))
 
     def canonical(self, packed: int) -> int:
         """The state that stands for this one and all that count as the same."""
