@@ -39,7 +39,7 @@ KNOWN_BUGS: Final = (
     ),
     KnownBug(
         frozenset({"6.18", "7.3"}),
-        frozenset({"DAX"}),
+        frozenset({"DAX", "DAX, private"}),
         TAKES_PAGES,
         frozenset({"deadlock"}),
         "a page that is mapped again while truncation waits for a reference to it: it waits until that mapping goes",
