@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from model.driver_files import library
-from model.driver_files.check import check
-from model.driver_files.findings import DriverFault
 from model.driver_files.records import DriverText
 from model.driver_files.resolve import whole
 from model.script.verbs import VERBS
@@ -33,9 +31,3 @@ def clashes(driver: DriverText) -> Iterator[ScriptProblem]:
         if one.head.word == "op" and one.name in VERBS and one.name not in SHARED_OPS:
             what = f"the operation `{one.name}` of `{driver.name}` has the name of a verb: choose another name"
             yield ScriptProblem(one.head.line, one.head.column, what)
-
-
-def checked(text: str) -> tuple[DriverFault, ...]:
-    """What is wrong with a driver, by place. Raises ScriptError if it cannot be read or used."""
-    usable(text)
-    return check(text)

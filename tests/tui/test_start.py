@@ -33,6 +33,7 @@ import ssl  # whoever needs it has it
 NEVER: Final = (
     *("aiohttp", "babel", "hypothesis", "networkx", "segno", "ssl", "tomlkit"),
     *("model.compare", "model.kernel.all_procedures", "model.replay", "model.script.complete", "model.search"),
+    "model.driver_files.check",
     *("lessons.author", "lessons.drills.book", "lessons.file.museum", "lessons.teach"),
     *(
         "lessons.file.toml_mistakes",

@@ -114,7 +114,7 @@ def show(word: str, kernel: str | None) -> int:
 
 def check(words: list[str], *, as_json: bool) -> int:
     """Print what is wrong with drivers."""
-    from model.script.own_driver import checked as findings_of
+    from model.script.driver_findings import checked as findings_of
     from model.text.problems import ScriptError, ScriptProblem
 
     checked: list[dict[str, Any]] = []

@@ -18,8 +18,8 @@ from model.driver_files.form_fields import OPERATIONS, PROPOSED, DriverField, dr
 from model.driver_files.library import SUFFIX
 from model.driver_files.line_forms import HEADS, STEPS
 from model.driver_files.parser import parse
+from model.script.driver_findings import checked
 from model.script.fields import Field
-from model.script.own_driver import checked
 from model.text.problems import ScriptError
 from tui.screens.form import FieldInput
 from tui.screens.leaves_once import LeavesOnce
