@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ EXIT_NO_RECORDING: Final = 2
 
 FEW: Final = 8
 """So many recordings are replayed sooner than worker processes are started."""
+CHUNK: Final = 4
+"""Recordings that a worker process is given at once."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -79,7 +82,11 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
     from tui.views.visible import raw
 
     with worker_processes(jobs) as pool:
-        for number, found in enumerate(zip(paths, pool.map(compare_file, paths, chunksize=4), strict=True), 1):
+        # Not by `pool.map`: interrupted, it cancels what is waiting, and Python 3.11's pool then ends with a traceback
+        # of its thread when it hears that its processes are gone.
+        asked = [pool.submit(compare_files, paths[at : at + CHUNK]) for at in range(0, len(paths), CHUNK)]
+        results = chain.from_iterable(future.result() for future in asked)
+        for number, found in enumerate(zip(paths, results, strict=True), 1):
             if progress:
                 print(
                     f"\r{number}/{len(paths)}",
@@ -88,6 +95,11 @@ def compare_all(paths: Sequence[Path], jobs: int, *, progress: bool) -> Iterator
                     flush=True,
                 )
             yield found
+
+
+def compare_files(paths: Sequence[Path]) -> "list[RecordingResult]":
+    """Replay some files; runs in a worker process. Raises ReplayError if one is no recording."""
+    return [compare_file(path) for path in paths]
 
 
 def compare_file(path: Path) -> "RecordingResult":
