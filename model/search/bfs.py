@@ -15,6 +15,7 @@ from model.script.moment import Moment
 from model.search.final_states import FinalVerdict, judge_ends
 from model.search.problem import SearchProblem
 from model.search.symmetry import AsymmetryError, Image, Symmetry, symmetry_of
+from model.search.table_growth import growth_ahead
 from model.search.transition_cache import STATED, Actor, Effect, Properties, TransitionCache
 
 MOST_STATES: Final = 1_000_000
@@ -45,6 +46,8 @@ class SearchProgress(NamedTuple):
     depth: int
     frontier: int
     """States of this depth."""
+    growth: int = 0
+    """Bytes that its tables may take at once, besides what they take now, before it is asked again."""
 
 
 def at_start(scene: SearchProblem, cache: TransitionCache) -> list[Property]:
@@ -138,7 +141,8 @@ class Search:
 
     def progressed(self, frontier: int) -> SearchProgress:
         """How far it is, with so many states of the last depth."""
-        return SearchProgress(len(self.seen), len(self.levels) - 1, frontier)
+        growth = growth_ahead(self.seen, 2 * SAMPLE)
+        return SearchProgress(len(self.seen), len(self.levels) - 1, frontier, growth)
 
     def _start_commands(self, level: list[int], most_states: int) -> None:
         """Add to a level what starting commands leads to: with many permissions that alone are very many states."""

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from model.search.bfs import Property, Search, SearchProgress
+from model.search.bfs import SAMPLE, Property, Search, SearchProgress
 from model.search.fewest_preemptions import BoundedSearch
 from model.search.final_states import broken_at
 from model.search.paths import Action, Path, path_of, turned
+from model.search.table_growth import growth_ahead
 from model.search.transition_cache import STATED, Actor
 
 MOST_PLACES: Final = 200_000
@@ -51,7 +52,8 @@ def up_to(search: Search, preemptions: int | None, most_places: int, progress: P
     """Search level by level of pre-emptions, up to a number of them or as many as there can be."""
 
     def far(places: int, level: int) -> bool:
-        return progress(SearchProgress(places, level, 0))
+        growth = growth_ahead(bounded.settled, 2 * SAMPLE) + growth_ahead(bounded.before, 2 * SAMPLE)
+        return progress(SearchProgress(places, level, 0, growth))
 
     bounded = BoundedSearch(search, lambda _: False, preemptions, most_places, far)
     bounded.run()

@@ -77,6 +77,7 @@ from model.search.packed import Component, Footprint
 from model.search.persistent_sets import Live, NextStep, smallest
 from model.search.problem import SearchProblem
 from model.search.symmetry import Symmetry
+from model.search.table_growth import growth_ahead
 from model.search.touch import Touch
 from model.search.transition_cache import CPUS, LOCKS, STATED, Actor, TransitionCache, holders_of, is_written
 
@@ -328,7 +329,8 @@ class Reduction:
             if self.transitions > due:
                 due = self.transitions + self._told_every
                 self._sample(todo[-1][0])
-                if not progress(SearchProgress(len(before), 0, len(todo))):
+                growth = growth_ahead(before, 2 * TOLD_EVERY) + growth_ahead(self._branched, 2 * TOLD_EVERY)
+                if not progress(SearchProgress(len(before), 0, len(todo), growth)):
                     return False
             start, live, mover = todo.pop()
             packed, moves, broken_off = self._follow(start, live, mover)

@@ -1,5 +1,7 @@
 """The search finds what is there, all of it, and nothing else: it equals a search that remembers nothing."""
 
+import sys
+
 import pytest
 
 from benchmarks import gup_zap
@@ -10,8 +12,10 @@ from model.search.packed import BitLayout, Footprint
 from model.search.paths import best_path, replay
 from model.search.problem import SearchProblem, set_up
 from model.search.report import report
+from model.search.table_growth import growth_ahead
 from model.text.problems import ScriptError
 from tests.model import naive_search
+from tui.jobs import limits
 
 STALE_PIN = """
 device nic
@@ -278,3 +282,30 @@ def test_who_depends_on_a_whole_table_depends_on_entries_that_come_later() -> No
     assert not later & one.mask
     other.component("later").code("a value")
     assert whole.mask == table.component("later").mask
+
+
+@pytest.mark.parametrize("table", [set(), {}])
+def test_that_a_table_will_grow_is_known_before_it_does(table: set[int] | dict[int, int]) -> None:
+    """And how much it takes until the old one is gone: what a limit of memory must leave."""
+    foretold, size, grown = 0, sys.getsizeof(table), 0
+    for number in range(200_000):
+        if number % 1000 == 0:
+            foretold = growth_ahead(table, 1000)
+        if isinstance(table, set):
+            table.add(number)
+        else:
+            table[number] = 0
+        if (now := sys.getsizeof(table)) != size:
+            grown += number > 50_000
+            assert number <= 50_000 or (2 * size <= foretold + 200 and now <= foretold + 200), number
+            size = now
+    assert grown >= 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc how much it takes now")
+def test_a_search_ends_before_its_tables_grow_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "memory", lambda: 0.0)
+    limit = limits.Limits(100, lambda _: None)
+    assert limit.allow(SearchProgress(1, 1, 1))
+    assert not limit.allow(SearchProgress(1, 1, 1, 4096 * limits.MIB))
+    assert "about to take more than 100 MiB" in limit.ended

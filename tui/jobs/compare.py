@@ -12,7 +12,7 @@ import msgspec
 
 from model.compare.table import CellQuestion
 from tui.jobs.compare_cache import Answer, Cache
-from tui.jobs.limits import memory_now
+from tui.jobs.limits import memory_now, with_growth
 from tui.jobs.progress_bar import progress_bar
 from tui.jobs.subprocess_job import run_in_process
 from tui.jobs.worker_processes import CONTEXT, worker_processes
@@ -161,8 +161,7 @@ class Judging:
 
     def allow(self, progress: "SearchProgress") -> bool:
         """Whether a search may go on."""
-        del progress
-        if memory_now() > self.most_memory:
+        if max(memory_now(), with_growth(progress)) > self.most_memory:
             self.ended = OUT_OF_MEMORY
         return not self.ended
 

@@ -36,6 +36,8 @@ class Limits:
         self.show(progress)
         if not self.ended and memory() > self.most_memory:
             self.ended = tr("it took more than {most} MiB").format(most=self.most_memory)
+        elif not self.ended and with_growth(progress) > self.most_memory:
+            self.ended = tr("it was about to take more than {most} MiB").format(most=self.most_memory)
         return not self.ended
 
     @contextlib.contextmanager
@@ -61,6 +63,11 @@ class Limits:
         """
         with raising_after(TELLING, KeyboardInterrupt) if self.interrupted else contextlib.nullcontext():
             yield
+
+
+def with_growth(progress: "SearchProgress") -> float:
+    """The MiB that this process is about to take, if a search goes on; 0 where no table of it will grow soon."""
+    return memory_now() + progress.growth / MIB if progress.growth else 0.0
 
 
 def memory_now() -> float:

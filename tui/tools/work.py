@@ -11,7 +11,7 @@ from model.compare.scenes import DriverRow
 from model.compare.table import CellQuestion, review_questions
 from model.text.problems import ScriptError, ScriptProblem
 from tui.jobs.alarm import raising_after
-from tui.jobs.limits import limit_memory, memory_now
+from tui.jobs.limits import limit_memory, memory_now, with_growth
 
 if TYPE_CHECKING:
     from model.search.bfs import SearchProgress
@@ -141,10 +141,9 @@ def _explore(limits: ToolLimits, script: str, preemptions: int | None) -> dict[s
     ended: list[str] = []
 
     def allow(progress: SearchProgress) -> bool:
-        del progress
         if time.monotonic() > due:
             ended.append(f"it took more than {limits.seconds} seconds")
-        elif memory_now() > limits.memory * ROOM:
+        elif memory_now() > limits.memory * ROOM or with_growth(progress) > limits.memory:
             ended.append(f"it took more than {limits.memory} MiB")
         return not ended
 
