@@ -15,7 +15,7 @@ def growth_ahead(table: Collection[object], more: int) -> int:
     set_add_entry, 3.11 to 3.14), its dict at two thirds, with 4 bytes of index a slot and 24 an entry
     (Objects/dictobject.c, USABLE_FRACTION); both to twice as many slots.
 
-    >>> growth_ahead(set(range(600)), 10), growth_ahead(set(range(600)), 100) > 2 * 16 * 1000
+    >>> growth_ahead(set(range(1200)), 10), growth_ahead(set(range(1200)), 100) >= 2 * 16 * 2048
     (0, True)
     """
     size = sys.getsizeof(table, 0)
