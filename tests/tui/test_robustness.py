@@ -15,7 +15,7 @@ from lessons.learner.progress import Store
 from tests.tui.monkey import Played, play
 from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
-from tui.app.app import PtescopeApp
+from tui.app.app import ENDINGS, PtescopeApp
 from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
 from tui.session.preferences import NAME, PreferencesFile
@@ -128,9 +128,15 @@ def test_a_signal_that_would_end_the_program_at_once_gives_the_terminal_back() -
     absurd = {"COLUMNS": "100000", "LINES": "50000"}
     with Program((sys.executable, "-m", "tui"), environment=absurd) as program:
         program.first_frame("ptescope")
-        status, left = program.end(signal.SIGQUIT)
-    assert status == 128 + signal.SIGQUIT
+        status, left = program.end(signal.SIGXCPU)
+    assert status == 128 + signal.SIGXCPU
     assert b"\x1b[?1049l" in left, "the alternate screen is left"
+    faults = ["ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS", "STKFLT"]
+    nobody_catches, python_ignores = ["KILL", "STOP"], ["PIPE", "XFSZ"]
+    by_default_harmless = ["CHLD", "CONT", "URG", "WINCH", "TSTP", "TTIN", "TTOU"]
+    others = {*faults, *nobody_catches, *python_ignores, *by_default_harmless}
+    known = {each for each in signal.valid_signals() if not signal.SIGRTMIN <= each <= signal.SIGRTMAX}
+    assert known - {getattr(signal, f"SIG{name}") for name in others} == set(ENDINGS)
 
 
 async def test_the_palette_survives_a_window_without_room_and_a_click_outside(store: Store) -> None:

@@ -54,11 +54,12 @@ if TYPE_CHECKING:
 AFTER_RESIZE: Final = 0.1
 """Seconds after which every screen has another size."""
 ENDINGS: Final = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
+    getattr(signal, f"SIG{name}")
+    for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR"]
+    if hasattr(signal, f"SIG{name}")
 )
-"""Signals that end a program and would leave the terminal as the app has it."""
+"""Signals that end a program and would leave the terminal as the app has it. Those of a fault are not among them: after
+one no Python code can be relied on."""
 KEPT_COMMANDS: Final = frozenset({"Theme"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
