@@ -92,6 +92,25 @@ def test_a_program_that_is_stopped_leaves_the_terminal_as_it_was_and_takes_it_ag
         assert termios.tcgetattr(program.terminal) == before
 
 
+@pytest.mark.parametrize("leader", [DIRECTLY, UNDER_LEADER], ids=["alone", "under make"])
+def test_a_signal_while_the_app_starts_is_heard_once_it_can_give_the_terminal_back(folder: Path, leader: str) -> None:
+    with TerminalSession((), folder, leader) as program:
+        app = program.started(1 if leader == DIRECTLY else 2)[-1]
+        end = time.monotonic() + 20
+        while not blocked(app) & 1 << (signal.SIGTERM - 1) and time.monotonic() < end:
+            time.sleep(0.001)
+        os.kill(app, signal.SIGTERM)
+        assert program.ended() == 128 + signal.SIGTERM, "the app has ended in order"
+        assert b"Traceback" not in program.shown
+        assert program.shown.count(b"\x1b[?1049h") == program.shown.count(b"\x1b[?1049l") == 1
+
+
+def blocked(process: int) -> int:
+    """The signals that the main thread of a process holds back, as a mask."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16)
+
+
 def test_what_no_shell_would_let_go_on_does_not_stop(folder: Path) -> None:
     with TerminalSession(("sandbox",), folder, DIRECTLY) as program:
         program.says(b"Sandbox")

@@ -15,7 +15,8 @@ from lessons.learner.progress import Store
 from tests.tui.monkey import Played, play
 from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
-from tui.app.app import ENDINGS, PtescopeApp
+from tui.app.app import PtescopeApp
+from tui.app.ending_signals import ENDINGS
 from tui.drivers.opening import lesson_driver
 from tui.screens.stage import Stage
 from tui.session.preferences import NAME, PreferencesFile

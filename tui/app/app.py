@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 from collections.abc import Callable, Iterable
 from functools import partial
 from io import BytesIO, StringIO
@@ -25,6 +24,7 @@ from lessons.file.problems import LessonError
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from tui.app.autoplay import Autoplay
+from tui.app.ending_signals import ENDINGS, heed_signals
 from tui.app.gone_terminal import outliving
 from tui.app.hidden_characters import OnlyVisible
 from tui.app.job_control import PROCESS_GROUP, JobControl, with_job_control
@@ -53,13 +53,6 @@ if TYPE_CHECKING:
 
 AFTER_RESIZE: Final = 0.1
 """Seconds after which every screen has another size."""
-ENDINGS: Final = tuple(
-    getattr(signal, f"SIG{name}")
-    for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR"]
-    if hasattr(signal, f"SIG{name}")
-)
-"""Signals that end a program and would leave the terminal as the app has it. Those of a fault are not among them: after
-one no Python code can be relied on."""
 KEPT_COMMANDS: Final = frozenset({"Theme"})
 """Of Textual's own commands those that our own keys and help do not replace."""
 
@@ -233,6 +226,7 @@ class PtescopeApp(App[None]):
         for asked in ENDINGS if os.name == "posix" else ():
             with contextlib.suppress(RuntimeError, ValueError):  # a test runs the app outside the main thread
                 loop.add_signal_handler(asked, partial(self.exit, return_code=128 + asked))
+        heed_signals()
 
     def _drawn_anew(self, _: object) -> None:
         """Back in the foreground (fg): Textual takes the terminal's other screen again, which is empty then."""

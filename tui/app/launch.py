@@ -95,13 +95,18 @@ def _run(store: "Store", driver: "Driver | None", *, present: bool = False, auto
     """Run the app to its end; the exit status."""
     import_asyncio()
     from tui.app.app import PtescopeApp
+    from tui.app.ending_signals import heed_signals, hold_signals
     from tui.app.gone_terminal import read_any_bytes
 
     read_any_bytes()
     heed_terminal_size()
     app = PtescopeApp(store, driver)
     app.presents, app.speed_wanted = present, autoplay
-    app.run()
+    hold_signals()
+    try:
+        app.run()
+    finally:
+        heed_signals()
     START.keep()
     if app.bug is not None:
         raise app.bug

@@ -143,8 +143,10 @@ def _watch_terminal() -> None:
 
 
 def _tell_of_hang_up(terminal: int) -> None:
-    """Wait, at no cost, until the other side of the terminal is closed."""
+    """Wait, at no cost, until the other side of the terminal is closed. No signal is for this thread."""
     import select
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     poll = select.poll()
     poll.register(terminal, 0)  # that it has gone is told in any case
