@@ -9,9 +9,9 @@ from lessons.play.grading import judge
 from model.script.ask import is_so
 from model.script.moment import Moment
 
-WHOLE: Final = re.compile(r"(?<![\w+.-])(?:0x[0-9a-fA-F]+|\d+)(?![\w.]*\w)")
+WHOLE: Final = re.compile(r"(?<![\w+.-])(?:0x[0-9a-fA-F]{1,32}|[0-9]{1,32})(?![\w.]*\w)")
 """A number that stands by itself: not the 1 of `r1` or of `buf+1`."""
-SUM: Final = re.compile(r"\d+(?: \+ \d+)+")
+SUM: Final = re.compile(r"(?<![0-9])[0-9]{1,32}(?: \+ [0-9]{1,32}(?![0-9]))+")
 WORD: Final = re.compile(r"\W*(?P<word>yes|no)\b", re.IGNORECASE)
 
 
@@ -22,7 +22,7 @@ def untrue(file: str, item: Item, prediction: Prediction, moment: Moment) -> Les
         return None
     match prediction:
         case NumberQuestion():
-            said = {int(number, 0) for number in WHOLE.findall(show.text)}
+            said = {int(number, 16 if number.startswith("0x") else 10) for number in WHOLE.findall(show.text)}
             said |= {sum(map(int, line.split(" + "))) for line in SUM.findall(show.text)}
             truth = judge(prediction, "0", moment).truth
             contradicts = bool(said) and int(truth, 0) not in said

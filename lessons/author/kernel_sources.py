@@ -16,11 +16,11 @@ from lessons.file.schema import Lesson
 
 WORD: Final = re.compile(r"[A-Za-z_]\w*")
 NAME: Final = re.compile(r"(?:struct )?(?P<name>[A-Za-z_]\w*)(?: \((?P<kernels>[^)]*)\))?")
-VERSION: Final = r"\d+\.\d+"
+VERSION: Final = r"[0-9]{1,4}\.[0-9]{1,4}"
 KERNELS: Final = re.compile(
     rf"since (?P<since>{VERSION})|until (?P<until>{VERSION})|(?P<first>{VERSION})(?: to (?P<last>{VERSION}))?"
 )
-MAKEFILE: Final = re.compile(r"^(?:VERSION|PATCHLEVEL) *= *(\d+)$", re.MULTILINE)
+MAKEFILE: Final = re.compile(r"^(?:VERSION|PATCHLEVEL) *= *([0-9]{1,4})$", re.MULTILINE)
 
 Release = tuple[float, float]
 """Version and patch level: 6.12 is (6, 12)."""

@@ -33,7 +33,7 @@ from lessons.file.schema import (
 from lessons.i18n.lesson_folders import WORLDS
 from model.memory.digest import blake2b
 from model.text.problems import ScriptError, ScriptProblem, line_and_column
-from model.text.words import hidden
+from model.text.words import hidden, whole_number
 
 MOST_BYTES: Final = 1_000_000
 """No lesson or world comes near; a longer file is refused without reading it."""
@@ -281,7 +281,7 @@ class _Builder:
         """`~~~goal id=NAME [par=N]`: lines `expect CONDITION  # what the learner reads`."""
         options = self._options(block, {"id": None, "par": None})
         par = options.get("par", "0")
-        if not par.isdecimal() or ("par" in options and not int(par)):
+        if whole_number(par) is None or ("par" in options and not int(par)):
             self.problem(block.line, f"`par` is a number of commands, not `{par}`", "par=3")
             par = "0"
         if "id" not in options:

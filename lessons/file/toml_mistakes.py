@@ -37,6 +37,9 @@ DEEPEST: Final = 50
 BARE: Final = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*(?P<value>[^\s\"'\[{\d+-].*?)\s*")
 """A value that begins like a word."""
 
+LONG_NUMBER: Final = re.compile(r"[0-9](?:_?[0-9]){4300}")
+"""One that Python does not convert."""
+
 Path = tuple[str | int, ...]
 
 
@@ -67,8 +70,14 @@ def mistakes(text: str, kind: Any, error: Exception) -> Iterator[Mistake]:
         line = next((at for at, row in enumerate(text.split("\n"), 1) if row.count("[") + row.count("{") > DEEPEST), 1)
         yield Mistake(line, 1, "not TOML: too many brackets inside each other")
         return
-    found = tomllib.loads(text)
-    for mistake in list(_mistakes(found, kind, (), _keys(kind))) or [_Mistake((), str(error))]:
+    if not isinstance(error, msgspec.ValidationError):  # tomllib lets it out of `int`
+        found = LONG_NUMBER.search(text)
+        start = found.start() if found is not None else 0
+        line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+        yield Mistake(line, column, "not TOML: a number of that many digits")
+        return
+    read = tomllib.loads(text)
+    for mistake in list(_mistakes(read, kind, (), _keys(kind))) or [_Mistake((), str(error))]:
         yield Mistake(*place(text, mistake.path), mistake.text, mistake.hint)
 
 
@@ -233,6 +242,8 @@ def _syntax_error(text: str, message: str) -> tuple[int, int, str]:
         return error.line, error.col + 1, str(error).removesuffix(f" at line {error.line} col {error.col}")
     except TOMLKitError as error:
         return 1, 1, str(error)
+    except ValueError:  # a number before it is too long
+        return 1, 1, message
     return 1, 1, message
 
 

@@ -17,7 +17,7 @@ def decode(text: str, kind: type[T], file: str, offset: int, problems: list[Less
     """
     try:
         return msgspec.convert(tomllib.loads(text), kind)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:
         from lessons.file.toml_mistakes import mistakes
 
         problems.extend(

@@ -7,8 +7,9 @@ from lessons.file.schema import ChoiceQuestion, NumberQuestion, PageQuestion, Pr
 from lessons.i18n.language import tr
 from model.script.ask import amount, is_so
 from model.script.moment import Moment, NoAnswerError
+from model.text.words import whole_number
 
-NUMBER: Final = r"-?(?:0x[0-9a-fA-F]+|0|[1-9][0-9]*)"
+NUMBER: Final = r"-?(?:0x[0-9a-fA-F]{1,32}|0|[1-9][0-9]{0,31})"
 """A number as a learner may type it."""
 YES: Final = frozenset({"yes", "y", "true"})
 NO: Final = frozenset({"no", "n", "false"})
@@ -74,7 +75,9 @@ def read_guess(prediction: Prediction, typed: str) -> str:
 
 def _chosen(text: str, offered: tuple[str, ...]) -> str:
     """The number, from 1, of the answer that was chosen by number or letter."""
-    number = int(text) if text.isascii() and text.isdigit() else ord(text) - ord("a") + 1 if len(text) == 1 else 0
+    number = whole_number(text)
+    if number is None:
+        number = ord(text) - ord("a") + 1 if len(text) == 1 else 0
     if not 1 <= number <= len(offered):
         raise GuessError(tr("choose one of the answers: 1 to {count}").format(count=len(offered)))
     return str(number)

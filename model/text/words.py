@@ -38,6 +38,17 @@ A tab is none. The two joiners (U+200C, U+200D) are none either: words of some l
 """
 
 
+def whole_number(text: str, digits: int = 9) -> int | None:
+    """A number in at most so many digits of ASCII, without a sign; None if it is none.
+
+    `isdigit` holds for `²` and for digits of other scripts, too, and `int` takes no more than 4,300 of any.
+
+    >>> whole_number("007"), whole_number("²"), whole_number("9" * 5000)
+    (7, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 def hidden(text: str) -> tuple[int, str] | None:
     r"""Where the first such character stands, counted from 1, and its name; None if there is none.
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lessons.learner.progress import Store
 from model.text.words import HIDDEN
+from tests.lessons.small_lesson import TEXT, WORLDS
 from tests.tui.command_line import Answered, called
 from tests.tui.sandboxes import STALE, driver_of
 from tests.tui.user import at
@@ -77,6 +78,31 @@ def test_a_script_whose_name_no_lesson_may_have(tmp_path: Path) -> None:
     told = clean(called("lesson", "promote", str(script)))
     assert told.returncode == 2
     assert "expected small letters, digits and hyphens" in told.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("learn", "tour"), ("drill",)], ids=lambda words: words[0] if words else "home")
+def test_a_number_that_python_does_not_read_is_no_answer(words: tuple[str, ...]) -> None:
+    told = clean(called(*words, "--plain", text=f"{'9' * 5000}\n0x{'f' * 5000}\n²\n٣\nq\n"))
+    assert told.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("minutes = 5", "minutes = {}", "7:11"),
+        ("is = 2", "is = {}", "26:6"),
+        ("~~~do by=procedure", "~~~goal id=g par={}\nexpect absent p0 buf  # x\n~~~\n~~~do by=procedure", "36:1"),
+        ("show: 1.", "show: {}.", ""),
+        ("show: 1.", "show: 007.", ""),
+    ],
+)
+def test_an_enormous_number_in_a_lesson_has_its_place(tmp_path: Path, old: str, new: str, where: str) -> None:
+    lesson = tmp_path / "small.md"
+    lesson.write_text(TEXT.replace(old, new.format("9" * 5000), 1))
+    (tmp_path / "worlds").mkdir()
+    for name, script in WORLDS.items():
+        (tmp_path / "worlds" / f"{name}.pte").write_text(script)
+    assert f"small.md:{where}" in clean(called("lesson", "check", "--draft", str(lesson))).stderr
 
 
 def test_every_character_without_a_shape_is_spelt_out() -> None:

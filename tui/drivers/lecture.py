@@ -12,6 +12,7 @@ from lessons.play.any_answer_player import MOST_MOVES
 from lessons.play.player import Player
 from lessons.teach.lecture import Lecture, Lectures, begun
 from lessons.teach.presenter_state import Ballots, Presented, joined, presented
+from model.text.words import whole_number
 from tui.drivers.lesson import LessonDriver
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ class LectureDriver(LessonDriver):
         """To a part by its number; questions on the way there are shown without an answer, goals are reached."""
         player = self.player
         parts = len(player.lesson.items)
-        if not (typed.isascii() and typed.isdigit() and 1 <= int(typed) <= parts):
+        wanted = (whole_number(typed) or 0) - 1
+        if not 0 <= wanted < parts:
             return tr("a part from 1 to {parts}, please").format(parts=parts)
-        wanted = int(typed) - 1
         reached = next((place.number for place in player.places if place.item == wanted), None)
         if reached is not None:
             return player.go(reached)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lessons.i18n.language import tr
 from model.text.problems import ScriptError, did_you_mean
+from model.text.words import whole_number
 from tui.session.terminal import is_served
 
 if TYPE_CHECKING:
@@ -196,11 +197,12 @@ def place_of(timeline: "Timeline", where: str) -> int:
     named = {name: number for number, name in timeline.bookmarks.items()}
     if where in named:
         return named[where]
-    if where[:1] == NODE and where[1:].isascii() and where[1:].isdigit() and int(where[1:]) < len(timeline.nodes):
-        return int(where[1:])
+    node, step = whole_number(where.removeprefix(NODE)), whole_number(where)
+    if where.startswith(NODE) and node is not None and node < len(timeline.nodes):
+        return node
     way = timeline.way()
-    if where.isascii() and where.isdigit() and int(where) < len(way):
-        return way[int(where)].number
+    if step is not None and step < len(way):
+        return way[step].number
     raise NoPlaceError(tr("There is no place `{name}`{hint}").format(name=where[:40], hint=did_you_mean(where, named)))
 
 

@@ -15,6 +15,8 @@ from importlib import import_module
 from threading import Thread
 from typing import Any, BinaryIO, Final
 
+from model.text.words import whole_number
+
 LENGTH: Final = struct.Struct("!Q")
 
 
@@ -83,7 +85,7 @@ def _framed(value: object) -> bytes:
 def limit_time() -> None:
     """End with a word where this work may take only so many seconds of CPU time: a visitor of a served app."""
     seconds = os.environ.get("PTESCOPE_SEARCH_SECONDS", "")
-    if not seconds.isdecimal():
+    if whole_number(seconds) is None:
         return
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource

@@ -6,6 +6,7 @@ have brought them.
 
 import errno
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -214,7 +215,8 @@ VALUED: Final = ("read", "file_read", "dma_read", "peek", "remote_read", "odirec
 
 def nearest_kernel() -> str:
     """The model's kernel that is nearest to the one at hand: the newest that is not newer, or the oldest there is."""
-    here = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+    release = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", platform.release())  # 6.18+, 7.0-rc1
+    here = tuple(map(int, release.groups())) if release else (0, 0)
     known = sorted(SETTINGS["kernel"].values, key=lambda name: tuple(map(int, name.split("."))))
     older = [name for name in known if tuple(map(int, name.split("."))) <= here]
     return older[-1] if older else known[0]

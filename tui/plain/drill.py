@@ -13,6 +13,7 @@ from lessons.drills.score import summary
 from lessons.i18n.language import tr
 from lessons.learner.progress import ProgressError, Store
 from model.memory.state import State
+from model.text.words import whole_number
 from tui.plain.panes import legend, read_aloud, unfilled
 from tui.plain.typed_lines import typed_line
 from tui.views.glyphs import words
@@ -91,9 +92,8 @@ class PlainDrill:
             if word in {"?", "h", "s"}:
                 self.help(word, made)
                 continue
-            number = (
-                int(word) - 1 if word.isascii() and word.isdigit() else LETTERS.find(word) if len(word) == 1 else -1
-            )
+            chosen = whole_number(word)
+            number = chosen - 1 if chosen is not None else LETTERS.find(word) if len(word) == 1 else -1
             if 0 <= number < len(made.answers):
                 return number
             self.say(tr("Choose one of the answers by its letter; q ends."))

@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from lessons.i18n.language import tr
+from model.text.words import whole_number
 from tui.drivers.driver import Driver
 from tui.screens.lines_needed import LinesNeeded
 from tui.screens.panes import LISTS, PANES, PICTURED, heights
@@ -311,7 +312,8 @@ class StagePanes(Screen[None]):
         """Whether all of the worst alarm is in sight there, as high as the story is going to be."""
         story = self.panes["story"]
         divided = self._row_heights if self.size.width < NARROW else ""
-        window = int(divided.split()[0]) - 1 if divided else story.window
+        lines = whole_number(divided.partition(" ")[0])  # none: the window has only just become so narrow
+        window = lines - 1 if lines is not None else story.window
         return tells_alarm(self.picture, story.size.width, self.glyphs, window)
 
     def _key_hints(self) -> list[tuple[str, str, str]]:

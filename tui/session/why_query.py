@@ -9,6 +9,7 @@ from model.script.ask import quantity
 from model.script.conditions import measure
 from model.script.moment import Moment, NoAnswerError
 from model.session.timeline import Timeline
+from model.text.words import whole_number
 from tui.views.why import accounts, cause_line
 
 FRAMES: Final = "f"
@@ -35,8 +36,8 @@ def asked(state: State, words: str) -> str:
                 return subject("pte", process, measure(quantity(f"page-number {process} {where}"), Moment(state)))
             except NoAnswerError as error:
                 raise AskError(str(error)) from None
-        case [one] if one[:1] == FRAMES and one[1:].isdecimal():
-            return subject("frame", int(one[1:]))
+        case [one] if one.startswith(FRAMES) and (frame := whole_number(one.removeprefix(FRAMES))) is not None:
+            return subject("frame", frame)
         case [one]:
             kinds = {"ref": state.references, "buffer": state.buffers, "file": state.files, "process": state.processes}
             for kind, table in kinds.items():

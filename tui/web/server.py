@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from lessons.i18n.language import ntr, tr
 from lessons.teach.presenter_state import Presented, published
 from lessons.teach.room import ClassFolder, RoomError, RoomState, Student, ballot_key, publish_room
+from model.text.words import whole_number
 from tui.export.picture_svg import Drawing, svg
 from tui.export.print_page import prose, words
 from tui.session.handing_in import handed_in
@@ -273,7 +274,7 @@ class WebServer:
             raise web.HTTPFound("/")
         head = texts.header(student.name, "own") if student is not None else ""
         size = request.query.get("fontsize", "16")
-        size = size if size.isdecimal() and 6 <= int(size) <= 64 else "16"
+        size = size if 6 <= (whole_number(size) or 0) <= 64 else "16"
         body = (
             f'{head}<div id="terminal" class="textual-terminal" data-font-size="{size}"></div>'
             f'<div id="gone"><div><p id="said"></p>'
