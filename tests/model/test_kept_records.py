@@ -59,7 +59,7 @@ KEPT: Final = {
     ("dma_buf_attach", "dma_bufs"): DMA_RESV,
     ("dma_buf_detach", "dma_bufs"): "its attachment, which was asked for in the same micro-step, holds it",
     ("i915_gem_object_unset_pages", "references"): ITS_OWN,
-    ("mirror_range", "references"): ITS_OWN,
+    **{(name, "references"): ITS_OWN for name in ("kvm_tdp_mmu_page_fault", "mirror_range")},
     ("userfaultfd_read", "userfaultfds"): "the context is found in the same step, and the event keeps the child's",
     ("userfaultfd_release", "userfaultfds"): "the last descriptor is ours: nobody else finds it any more",
 }

@@ -69,9 +69,9 @@ SCENES = {
         MEMORY + "may * write p0 m 4\nmay * madvise p0 m dontneed\n", 0, says={"complete": True, "schedules": None}
     ),
     "too many schedules for a verdict, but all without a pre-emption": Scene(
-        buffer("qxl", TWO_BUFFERS),
+        buffer("qxl", TWO_BUFFERS + "may 1 read p0 m\n"),
         3,
-        ("--max-states", "12000"),
+        ("--max-states", "25000"),
         says={"complete": False, "preemptions_proved": 0, "violations": []},
     ),
 }

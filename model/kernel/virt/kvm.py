@@ -156,7 +156,7 @@ class kvm_tdp_mmu_page_fault(Procedure):
             return goto(kvm_tdp_mmu_page_fault.mmu_invalidate_seq)
         found = tx.references[self.name]
         frames = (*found.frames[: self.page], self.ret, *found.frames[self.page + 1 :])
-        tx.references[self.name] = replaced(found, frames=frames, buffer=buffer_under(tx, (self.ret,)))
+        tx.references.update(self.name, frames=frames, buffer=buffer_under(tx, (self.ret,)))
         return done(0)
 
     def wanted(self) -> Reference:
