@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from string import Formatter
-from typing import Final, Self
-
-import msgspec
+from typing import Final, NamedTuple, Self
 
 CAPITAL: Final = "capital"
 """A format for phrases: with a capital letter."""
 
 
-class Pattern(msgspec.Struct, frozen=True):
+class Pattern(NamedTuple):  # no struct, for the same reason as `model.text.words.Word`
     """How a phrase is put together."""
 
     text: str

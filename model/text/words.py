@@ -1,12 +1,10 @@
 """A line as words with the columns where they stand, and what may stand in a word: numbers and names."""
 
 import re
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 
-class Word(msgspec.Struct, frozen=True):
+class Word(NamedTuple):  # no struct: `--version` and `--help` come by here, and loading msgspec would be half of them
     """One word of a line."""
 
     text: str

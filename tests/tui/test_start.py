@@ -93,6 +93,18 @@ def test_a_lesson_waits_for_nothing_that_it_does_not_show(modules: tuple[frozens
     assert not loaded(modules[1] - came_with_home, NEVER + IN_A_LESSON)
 
 
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_what_is_told_at_once_loads_no_library(option: str) -> None:
+    asked = (
+        "import contextlib, sys; from tui import cli\n"
+        f"with contextlib.suppress(SystemExit): cli.main([{option!r}])\n"
+        "print(*({'msgspec', 'rich', 'rpds', 'textual'} & set(sys.modules)), file=sys.stderr)"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
+    assert "ptescope" in told.stdout
+    assert not told.stderr.strip()
+
+
 def test_every_name_is_one_of_a_module() -> None:
     root = Path(__file__).parents[2]
     ours = [name for name in NEVER + AT_HOME + IN_A_LESSON if "." in name]
