@@ -59,7 +59,8 @@ def test_the_wheel_carries_all_that_is_in_the_packages_and_nothing_else(wheel: P
     sources = of_the_project()
     documents = {f"tui/documents/{name}.txt" for name in DOCUMENTS}
     ours = {name for name in sources if name.startswith(("model/", "lessons/", "tui/"))} | documents
-    laid = {f"ptescope/packages/{name}" for name in ours - {"tui/launcher.py"}} | {"ptescope/__main__.py"}
+    moved = {"tui/launcher.py": "ptescope/__main__.py", "tui/ptescope.pth": "ptescope.pth"}
+    laid = {moved.get(name, f"ptescope/packages/{name}") for name in ours}
     assert laid == packed
 
 
@@ -100,7 +101,17 @@ def test_it_hides_nobodys_packages_and_is_hidden_by_none(installed: Environment)
         assert (ran.returncode in {0, 1}, ran.stderr) == (True, "")
     assert not (here / "trap").exists(), (here / "trap").read_text()
     found = {path.name.partition("-")[0] for path in installed.site_packages.iterdir()}
-    assert found == {"ptescope", "borrowed.pth"}
+    assert found == {"ptescope", "ptescope.pth", "borrowed.pth"}
+
+
+def test_its_packages_can_be_imported_where_nobody_has_others_of_that_name(installed: Environment) -> None:
+    asked = [installed.python, "-c", "import model, lessons, tui; print(model.__file__, tui.__file__)"]
+    mine, here = installed.folder.parent / "own", installed.folder.parent / "elsewhere"
+    for folder in (mine, here):
+        folder.mkdir()
+    (mine / "model.py").touch()
+    assert called(asked, here, "").stdout.count(str(installed.site_packages / "ptescope" / "packages")) == 2
+    assert called(asked, mine, "").stdout.startswith(str(mine / "model.py"))
 
 
 def test_without_modules_that_some_platforms_lack_it_plays_as_text_and_says_what_it_cannot(

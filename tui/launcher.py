@@ -1,9 +1,9 @@
 """`ptescope` as it is installed: the wheel has this file as `ptescope/__main__.py`, and the packages below it.
 
-`model`, `lessons` and `tui` lie in `ptescope/packages`, and only this program looks there, before anywhere else: so
-they hide nobody's package of that name, and nobody's hides them. Nothing is imported from the current folder either,
-where an empty or relative part of PYTHONPATH asks Python for that, often by accident: somebody else may have written
-what lies there. In a checkout Python finds the packages by itself.
+`model`, `lessons` and `tui` lie in `ptescope/packages`. This program looks there before anywhere else, so nobody's
+package of that name hides them; Python looks there last (ptescope.pth), so they hide nobody's. Nothing is imported from
+the current folder either, where an empty or relative part of PYTHONPATH asks Python for that, often by accident:
+somebody else may have written what lies there. In a checkout Python finds the packages by itself.
 """
 
 # Nothing that the interpreter has not loaded by now may be imported before the path is in order: no pathlib.
