@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import logging
+import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from html import escape
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import WSMsgType, web
+from aiohttp.http import HttpProcessingError
 
 from lessons.i18n.language import ntr, tr
 from lessons.teach.presenter_state import Presented, published
@@ -21,6 +25,7 @@ from tui.export.picture_svg import Drawing, svg
 from tui.export.print_page import prose, words
 from tui.session.handing_in import handed_in
 from tui.views.row import Row, Span
+from tui.views.visible import visible
 from tui.web import texts
 from tui.web.addresses import is_loopback, is_ours, name_of, same_origin
 from tui.web.visitors import (
@@ -49,6 +54,10 @@ HERE: Final = 45.0
 """Seconds after which a student that is not heard is not counted as here."""
 TIDY: Final = 15.0
 LARGEST_FORM: Final = 16_384
+PATIENCE: Final = 10.0
+"""Seconds in which a new connection must have asked for something, and a form must have come whole."""
+UNUSED: Final = 30.0
+"""Seconds that a connection is kept for another request."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -85,6 +94,11 @@ class WebServer:
         self._news = asyncio.Event()
         self._seen: tuple[object, ...] = ()
         self._dirty = True
+        self._http: web.Server | None = None
+        self._asked: set[web.RequestHandler] = set()
+        """The connections that have asked for something …"""
+        self._silent: dict[web.RequestHandler, float] = {}
+        """… and since when the others are known."""
 
     # -- the application ---------------------------------------------------------------------------
 
@@ -120,8 +134,13 @@ class WebServer:
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """Serve until SIGINT, SIGTERM, or, unless it is ignored, SIGHUP."""
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2)
+        if not os.environ.get("PTESCOPE_TRACEBACK"):
+            for name in ("aiohttp.server", "asyncio"):
+                log = logging.getLogger(name)
+                log.handlers, log.propagate = [Complaints()], False
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2, keepalive_timeout=UNUSED)
         await runner.setup()
+        self._http = runner.server
         await web.TCPSite(runner, self.serving.host, self.serving.port).start()
         stop = asyncio.Event()
         hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
@@ -151,6 +170,7 @@ class WebServer:
         last = time.monotonic()
         while True:
             await asyncio.sleep(1)
+            self._close_silent()
             if time.monotonic() - last > TIDY:
                 last = time.monotonic()
                 await self.visitors.tidy()
@@ -158,6 +178,16 @@ class WebServer:
             if self._dirty:
                 self._dirty = False
                 self.told(self.status())
+
+    def _close_silent(self) -> None:
+        """Close connections that have asked for nothing: aiohttp would keep them for ever."""
+        now = time.monotonic()
+        there = set(self._http.connections) if self._http is not None else set()
+        self._asked &= there
+        self._silent = {one: self._silent.get(one, now) for one in there - self._asked}
+        for connection, since in self._silent.items():
+            if now - since > PATIENCE:
+                connection.force_close()
 
     async def _watching(self) -> None:
         """Follow the presenter, and tell it of the room."""
@@ -223,10 +253,15 @@ class WebServer:
         public = name_of(self.serving.public.partition("://")[2]) if self.serving.public else ""
         if not is_ours(host, (*self.serving.allowed, public)):
             return _plain(403, tr("This server does not answer under that name: --allow-host NAME allows it."))
+        self._asked.add(request.protocol)
         changes = request.method == "POST" or request.path == "/ws"
         if changes and not same_origin(request.headers.get("Origin", ""), host, self.serving.public):
             return _plain(403, tr("That came from another page."))
-        response = await handler(request)
+        try:
+            async with asyncio.timeout(PATIENCE if request.method == "POST" else None):
+                response = await handler(request)
+        except TimeoutError:
+            return _plain(408, "")
         if not response.prepared:
             response.headers["Content-Security-Policy"] = texts.POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"
@@ -257,7 +292,7 @@ class WebServer:
         if not token:
             return None
         if token not in self.visitors.known and len(self.visitors.known) >= MOST_VISITORS:
-            return None
+            return None  # in three minutes those that have left are forgotten
         visitor = Visitor(token, self.serving.folder)
         return self.visitors.visitor(token, self.serving.folder / visitor.key)
 
@@ -447,6 +482,7 @@ class WebServer:
         try:
             match json.loads(data):
                 case ["stdin", str(typed)] if service is not None and len(typed) <= PASTE:
+                    await visitor.may_type(len(typed))
                     visitor.typed = time.monotonic()
                     await service.send_bytes(typed.encode("utf-8", "replace"))
                 case ["resize", {"width": int(width), "height": int(height)}] if service is not None:
@@ -465,7 +501,7 @@ class WebServer:
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file that a session gives to its browser."""
         downloads = self.visitors.downloads
-        visitor = self._visitor(request)
+        visitor = self.visitors.known.get(self._token(request))
         try:
             meta = await downloads.get_download_metadata(request.match_info["key"])
         except KeyError:
@@ -480,6 +516,20 @@ class WebServer:
             await response.write(chunk)
         await response.write_eof()
         return response
+
+
+class Complaints(logging.Handler):
+    """What libraries complain of, for the teacher's terminal: a fault of ours in a line, and no nonsense of visitors.
+
+    A request that is none, or a pipe whose session has ended, would be pages of traceback there.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it, if it is worth that."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, HttpProcessingError | ConnectionError):
+            said = f"ptescope serve: {tr('this is a bug in ptescope')}: {type(error).__name__}: {error}"
+            sys.stderr.write(visible(f"{said} ({tr('with PTESCOPE_TRACEBACK=1 it says more')})\n"))
 
 
 def _size(width: str, height: str) -> tuple[int, int]:

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 LINGER: Final = 180.0
 """Seconds that a session waits for its browser to come back."""
+POLITE: Final = 4.0
+"""Seconds in which a session ends by itself when it is told to."""
 IDLE: Final = 3600.0
 """Seconds without a key after which a session ends; what was done is kept."""
 LARGEST_MESSAGE: Final = 1 << 16
 """Bytes of one message from a browser: more than any key, less than any harm."""
 PASTE: Final = 1 << 15
+"""Characters that somebody may send at once …"""
+TYPED: Final = 1 << 13
+"""… and in a second after that: no hand and no mouse sends as much, and what a session has not read takes memory."""
 WIDEST, HIGHEST = 500, 200
 MODES: Final = b"\x1b[?1049h\x1b[?1000h\x1b[?1003h\x1b[?1015h\x1b[?1006h\x1b[?25l\x1b[?2004h"
 """What the app tells a terminal when it starts; a browser that comes back is told it again."""
@@ -58,6 +63,15 @@ class Visitor:
         self.came = self.heard = self.typed = time.monotonic()
         self.refused = 0
         """Times that there was no room for a session."""
+        self._typed_until = 0.0
+        """When all that was typed would have been typed at the pace that is allowed."""
+
+    async def may_type(self, characters: int) -> None:
+        """Wait until so many more characters may be typed: meanwhile nothing more is read from the browser."""
+        now = time.monotonic()
+        self._typed_until = max(self._typed_until, now - PASTE / TYPED) + characters / TYPED
+        if self._typed_until > now:
+            await asyncio.sleep(self._typed_until - now)
 
     @property
     def key(self) -> str:
@@ -166,9 +180,10 @@ class SessionService(AppService):
         if process is None:
             return
         if process.returncode is None:
-            await self.send_meta({"type": "quit"})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 4)
+                async with asyncio.timeout(POLITE):  # one that reads nothing more does not take the message either
+                    await self.send_meta({"type": "quit"})
+                    await process.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         if self._task is not None:
@@ -219,6 +234,8 @@ class Visitors:
         if len(self.running) >= self.limits.sessions:
             visitor.refused += 1
             self.refused += 1
+            if not visitor.name:
+                self.forget(visitor)
             self.changed()
             return False
         visitor.service = SessionService(self.words, visitor, self.limits, self.downloads)
@@ -241,6 +258,14 @@ class Visitors:
             if (gone or now - visitor.typed > IDLE) and visitor.service is not None:
                 await visitor.service.end()
                 self.changed()
+        for visitor in [*self.known.values()]:
+            if not visitor.name and not visitor.is_running and now - visitor.heard > LINGER:
+                self.forget(visitor)
+
+    def forget(self, visitor: Visitor) -> None:
+        """Make room for others. Whoever comes back finds the progress, which is in a folder."""
+        self.known.pop(visitor.token, None)
+        self.changed()
 
     async def end(self) -> None:
         """End every session."""
