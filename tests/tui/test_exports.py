@@ -74,7 +74,7 @@ def test_a_recording_replayed_is_the_screen(script: Path, tmp_path: Path) -> Non
 def test_a_lesson_is_recorded_to_its_end(tmp_path: Path) -> None:
     text = exported(LESSON, tmp_path / "l.cast", "--size", "80x24")
     parts = len(find(LESSON).items)
-    assert f"part {parts} of {parts}" in text
+    assert f"section {parts} of {parts}" in text
 
 
 MESSAGE = re.compile(r"    (\w+)->>(\w+): [^;#]+|    Note over (\w+): [^;#:]+|    %% .*")
