@@ -4,6 +4,7 @@ What Python checks is checked here, too: a module comes from the archive if the 
 place has not changed since, so that a search would find the same file, and if the file's time and size are those that
 its `.pyc` file was made of. All else, and every module that is in no package, is found as ever. The archive lies beside
 the `.pyc` files of this package, so that nobody can change it who could not change them. The app makes it when it ends.
+It has some megabytes; pip leaves it behind when it removes ptescope, as it leaves the byte code of `python -O`.
 """
 
 import marshal
