@@ -17,7 +17,7 @@ from model.invariants.holder_index import NOTHING, LockKey, head_among
 from model.invariants.holders import REFERENCE_KINDS
 from model.invariants.registry import FRAME_RULES, LOCK_RULE, REFERENCE_RULE, TRANSLATION_RULE
 from model.invariants.rule import FrameRule
-from model.invariants.rules.buffers import at_rest
+from model.invariants.rules.buffers import BufferFacts, at_rest
 from model.invariants.rules.translations import tlb_entry
 from model.memory.flags import PG_FROZEN, PG_NOREF
 from model.memory.folio import large_orders
@@ -84,6 +84,7 @@ class Recheck(RecheckScope):
         """The frames that break a rule, given those that did before."""
         folios: dict[int, RuleBits] = {}
         large, orders = self.scene.holding.large, large_orders(self.scene.state)
+        facts = BufferFacts(self.scene)
         for pfn, asked in self.pfns.items():
             head = head_among(large, pfn, orders)
             if head is not None:
@@ -95,7 +96,7 @@ class Recheck(RecheckScope):
             same_surplus = asked & OF_SURPLUS and not asked & FOR_SURE and self._balanced(pfn, frame)
             rules = asked & ~OF_SURPLUS if same_surplus else asked
             if rules:
-                resting = rules & HOLDING_AT_REST and at_rest(self.scene, pfn, frame)
+                resting = rules & HOLDING_AT_REST and at_rest(facts, pfn, frame)
                 doubtful = rules & ~HOLDING_AT_REST if resting else rules
                 broken = judged(broken, Case(self.scene, pfn, frame), rules, doubtful)
         for head, asked in folios.items():

@@ -68,20 +68,22 @@ class Footprint:
 
     def covers(self, components: set[Component], packed_tables: set[PackedTable]) -> bool:
         """Whether depending on these as well would add no bits."""
-        mask = self.mask
-        return all(not component.mask & ~mask for component in components) and all(
-            not component.mask & ~mask
+        others = ~self.mask
+        return all(not component.mask & others for component in components) and all(
+            not component.mask & others
             for packed_table in packed_tables - self.packed_tables
             for component in packed_table.components.values()
         )
 
     def include(self, components: Iterable[Component], packed_tables: Iterable[PackedTable] = ()) -> None:
         """Depend on more components and tables."""
-        for component in components:
-            if component not in self.components:
-                self.components.add(component)
-                component.watchers.append(self)
-                self.mask |= component.mask
+        new = [component for component in components if component not in self.components]
+        mask = self.mask
+        for component in new:
+            component.watchers.append(self)
+            mask |= component.mask
+        self.components.update(new)
+        self.mask = mask
         for packed_table in packed_tables:
             if packed_table not in self.packed_tables:
                 self.packed_tables.add(packed_table)

@@ -7,7 +7,7 @@ import pytest
 from model.invariants.case import case_of
 from model.invariants.checker import Checker
 from model.invariants.registry import FRAME_RULES
-from model.invariants.rules.buffers import at_rest
+from model.invariants.rules.buffers import BufferFacts, at_rest
 from model.invariants.violation import Violation
 from model.memory.state import Transaction
 from model.script.parser import parse
@@ -225,5 +225,5 @@ def test_a_page_at_rest_breaks_no_rule(path: Path) -> None:
         scene = runner.checker.scene
         for pfn in scene.state.frames:
             case = case_of(scene, pfn)
-            resting = at_rest(scene, pfn, scene.frame(pfn))
+            resting = at_rest(BufferFacts(scene), pfn, scene.frame(pfn))
             assert not resting or not any(rule.broken(case) for rule in FRAME_RULES.values())

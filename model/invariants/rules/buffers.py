@@ -14,7 +14,7 @@ from model.invariants.machine_view import MachineView
 from model.invariants.phrases import capital, listing, place, plural, who
 from model.invariants.phrases import frame as name_of
 from model.invariants.rule import FrameRule
-from model.invariants.rules.counts import first_of_block
+from model.invariants.rules.counts import count_of_first, is_first_of_block, order_of_block
 from model.invariants.subjects import subject
 from model.invariants.violation import Invariant, Violation, violation
 from model.kernel.drivers.buffer import FILE_PREFIX, OWN_FILE, buffer_of
@@ -79,7 +79,30 @@ def mapped_buffer(scene: MachineView, process: str, vpn: int) -> tuple[str, int]
     return buffer_of(vma.file), vma.pgoff + vpn - vma.start
 
 
-def at_rest(scene: MachineView, pfn: int, frame: Frame) -> bool:
+class BufferFacts:
+    """What one state says of its buffers, each asked for once: a buffer of 2 MiB has 512 pages that ask the same."""
+
+    def __init__(self, scene: MachineView) -> None:
+        self.scene: Final = scene
+        self.leaked: Final[dict[str, bool]] = {}
+        self.orders: Final[dict[int, int]] = {}
+
+    def is_leaked(self, name: str) -> bool:
+        """Whether nobody has the buffer any more, and its driver keeps it."""
+        known = self.leaked.get(name)
+        if known is None:
+            known = self.leaked[name] = self.scene.state.buffers[name].leaked
+        return known
+
+    def order_at(self, pfn: int) -> int:
+        """How long the driver's block is that may begin at a frame (order_of_block)."""
+        known = self.orders.get(pfn)
+        if known is None:
+            known = self.orders[pfn] = order_of_block(self.scene, pfn)
+        return known
+
+
+def at_rest(facts: BufferFacts, pfn: int, frame: Frame) -> bool:
     """A driver's page that only its buffer has, or nobody: with such counts no rule about frames is broken there.
 
     Most pages of a buffer of 2 MiB are, and one question answers for all rules. Nobody counts in video memory. The
@@ -87,14 +110,18 @@ def at_rest(scene: MachineView, pfn: int, frame: Frame) -> bool:
     """
     if frame.kind not in AT_REST or frame.flags or frame.mapcount or frame.pins:
         return False
-    held = scene.holding.held.get(pfn, ())
+    held = facts.scene.holding.held.get(pfn, ())
     if (holders := len(held)) > 1:
         return False
     if holders:
         holder = next(iter(members(held, ("buffer",))), None)
-        if holder is None or frame.mapping != FILE_PREFIX + holder.owner or scene.state.buffers[holder.owner].leaked:
+        if holder is None or frame.mapping != FILE_PREFIX + holder.owner or facts.is_leaked(holder.owner):
             return False
-    return frame.refcount >= 0 if frame.kind == "vram" else frame.refcount == first_of_block(scene, pfn, frame)
+    if frame.kind == "vram":
+        return frame.refcount >= 0
+    return frame.refcount == (
+        count_of_first(facts.scene) if frame.mapping and is_first_of_block(pfn, facts.order_at) else 0
+    )
 
 
 AT_REST: Final = frozenset({"buffer", "vram"})

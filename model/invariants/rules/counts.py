@@ -7,6 +7,7 @@ counts the references of the zero page, of reserved memory and of pages that ref
 folio share one count: what all their holders add up to, where a FOLL_PIN is 1 and one entry may map the whole.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from model.invariants.case import Case
@@ -73,14 +74,28 @@ def first_of_block(scene: MachineView, pfn: int, frame: Frame) -> int:
     The defences that mangle the count leave 0 on the first as well. A page without `mapping` has been freed by its
     driver, and lives on for others.
     """
-    if not frame.mapping:
+    if not frame.mapping or not is_first_of_block(pfn, lambda first: order_of_block(scene, first)):
         return 0
+    return count_of_first(scene)
+
+
+def is_first_of_block(pfn: int, order_at: Callable[[int], int]) -> bool:
+    """Whether no driver's block that begins at an earlier frame reaches to this one; `order_at`: see order_of_block."""
     for order in range(MAX_ORDER, 0, -1):
         first = pfn >> order << order
-        if first != pfn:
-            head = scene.frame(first)
-            if head.order >= order and head.kind == "buffer":
-                return 0
+        if first != pfn and order_at(first) >= order:
+            return False
+    return True
+
+
+def order_of_block(scene: MachineView, pfn: int) -> int:
+    """How long the driver's block is that may begin at a frame: 2^order pages; -1 for no driver's page."""
+    head = scene.frame(pfn)
+    return head.order if head.kind == "buffer" else -1
+
+
+def count_of_first(scene: MachineView) -> int:
+    """What is left on the first page of a block."""
     return 0 if count_is_zero(scene.state) else 1
 
 
