@@ -21,10 +21,12 @@ TASKS: Final = Tables.tasks.number
 class Reads:
     """What one run has looked at."""
 
-    __slots__ = ("changed", "components", "packed_tables", "peeked", "shared")
+    __slots__ = ("changed", "components", "note", "packed_tables", "peeked", "shared")
 
     def __init__(self) -> None:
         self.components: set[Component] = set()
+        self.note: Final = self.components.add
+        """For each table of a run: made once."""
         self.packed_tables: set[PackedTable] = set()
         self.peeked: set[Component] = set()
         """What it has added to or taken from, without a look at what else there is."""
@@ -81,7 +83,7 @@ class Tracked:
         self.writes: dict[Any, Any] | None = None
         """Entries that were changed: key → value, None if removed. None in the table as it was."""
         self.components = packed_table.components
-        self.note = reads.components.add
+        self.note = reads.note
         self.whole: list[tuple[Any, Any]] | None = None
         """Every entry of the table as it was, once somebody has asked for all of them."""
 

@@ -484,7 +484,7 @@ class TransitionCache:
         turned = 0
         locks = self.tables[LOCKS]
         for table in written:
-            for component, value in table.written():
+            for component, value in table.written() if table.writes else ():
                 old = packed & component.mask
                 peeked = component in reads.peeked and component not in reads.components
                 if not peeked:
