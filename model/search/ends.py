@@ -123,9 +123,12 @@ def never_ends(search: Search, known: tuple[Action, ...] | None = None) -> Never
     in_circle = all(one.held_by for one in waiting) and len(waiting) > 1
     kind: Literal["deadlock", "waits for ever"] = "deadlock" if in_circle else "waits for ever"
     state = search.cache.state(packed)
-    return NeverEnds(
-        kind, waiting, moves, as_script(search, moves), _held_locks(state), tuple(sorted(state.references))
-    )
+    return NeverEnds(kind, waiting, moves, as_script(search, moves), _held_locks(state), _held_references(state))
+
+
+def _held_references(state: State) -> tuple[str, ...]:
+    """Those that have pages: a job that is done has none."""
+    return tuple(sorted(name for name, reference in state.references.items() if reference.frames))
 
 
 def _held_locks(state: State) -> tuple[HeldLock, ...]:

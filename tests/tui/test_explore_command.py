@@ -477,3 +477,20 @@ def test_the_way_is_drawn_with_the_nearest_safe_schedule_beside_it(tmp_path: Pat
     refused = ptescope("explore", "-o", "way.png", "-", text=STALE_PIN)
     assert refused.returncode == 2
     assert "expected a file that ends in .svg or .md, not `way.png`" in refused.stderr
+
+
+def test_a_property_of_the_end_where_nothing_ends_is_vacuous_for_that_reason() -> None:
+    endless = "process p0\nmmap p0 a anon private rw 1\nfinal content p0 a 5\nmay * write p0 a 5\n"
+    told = ptescope("explore", "-", text=endless)
+    assert told.returncode == 4
+    assert "vacuous: something can always happen, so no schedule ends" in " ".join(told.stdout.split())
+
+
+def test_what_is_broken_only_sometimes_is_never_broken_in_all_of_the_schedules() -> None:
+    """Of 16,425,131,823 schedules only some keep the page absent."""
+    scene = (
+        "process p0\nmmap p0 a anon private rw 1\nwrite p0 a 1\nmay 1 madvise p0 a dontneed\nmay 1 write p0 a 7\n"
+        "final absent p0 a\n"
+    )
+    told = " ".join(ptescope("explore", "-", text=scene).stdout.split())
+    assert "final absent p0 a sometimes (in 99.9% of the schedules)" in told

@@ -180,12 +180,13 @@ def _shortest(verdict: PropertyVerdict) -> str:
 def share(verdict: PropertyVerdict) -> str:
     """In how many of all schedules a rule is broken; empty if that was not counted.
 
-    >>> [share(PropertyVerdict("x", None, share=part)) for part in (0.3104, 0.0001, None)]
-    ['31.0%', '<0.1%', '']
+    >>> [share(PropertyVerdict("x", "sometimes", share=part)) for part in (0.3104, 0.9999, 0.0001, None)]
+    ['31.0%', '99.9%', '<0.1%', '']
     """
     if verdict.share is None:
         return ""
-    return f"{verdict.share:.1%}" if verdict.share >= 0.001 else "<0.1%"
+    most = 1.0 if verdict.verdict == "always" else 0.999
+    return f"{min(verdict.share, most):.1%}" if verdict.share >= 0.001 else "<0.1%"
 
 
 def _bounds(found: SearchResult, terms: Terms, width: int) -> Iterator[Row]:

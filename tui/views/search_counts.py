@@ -67,5 +67,5 @@ def share_of(finding: Finding) -> str:
     """In how many schedules, where that was counted."""
     if finding.share is None or finding.verdict == "always":
         return ""
-    share = f"{finding.share:.1%}" if finding.share >= 0.001 else tr("less than 0.1%")
+    share = f"{min(finding.share, 0.999):.1%}" if finding.share >= 0.001 else tr("less than 0.1%")
     return f" ({tr('in {share} of the schedules').format(share=share)})"

@@ -197,6 +197,11 @@ class ReportPrinter(StoryPrinter):
         said = tr(verdict) if verdict else self.unbroken()
         said = tr("never broken") if verdict == "never" else said
         if verdict == "vacuous" and not self.found.vacuous:
-            said = tr("vacuous: what it speaks of existed in no state, so nothing is proved")
+            of_the_end = any(one.text == name for one in self.found.search.cache.finals)
+            said = (
+                tr("vacuous: something can always happen, so no schedule ends, and nothing is proved")
+                if of_the_end
+                else tr("vacuous: what it speaks of existed in no state, so nothing is proved")
+            )
         sign = self.signs.ok if verdict == "never" else self.signs.caution
         self.line(0, f"{sign} property   {name}: {said}")
