@@ -31,7 +31,7 @@ KINDS: Final[Mapping[str, tuple[str, Callable[[int, Random], Exercise]]]] = {
     "folio": ("what becomes of the counts of a huge page", folio),
     "hugetlb": ("what becomes of a page of the pool, and of the pool", hugetlb),
     "tables": ("how many pages the page tables are", tables),
-    "userfaultfd": ("what an access comes to where a program handles page faults", userfaultfd),
+    "userfaultfd": ("what happens at an access where a program handles page faults", userfaultfd),
     "ksm": ("what becomes of the counts of a page that ksmd merges", ksm),
     "swap": ("what becomes of a page that goes to swap, or comes from there", swap),
 }

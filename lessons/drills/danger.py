@@ -14,7 +14,7 @@ from model.search.problem import from_here
 MOST_STATES: Final = 20_000
 ANSWERS: Final = (
     "no: no schedule breaks a rule",
-    "only a hazard: somebody believes what is no longer so, but nothing is lost",
+    "only a hazard: somebody believes something that is no longer true, but nothing is lost",
     "the kernel itself complains (a splat), but no byte goes astray",
     "yes: bytes are lost, or reach a stranger",
 )

@@ -172,7 +172,7 @@ def _wrong_refcount(command: str, old: int, new: int) -> Iterator[tuple[int, str
     if " pin" in command:
         yield (
             old + 1024,
-            tr("Of a small page a pin counts 1024. A large folio has a pincount for it, and its refcount rises by 1."),
+            tr("On a small page a pin counts 1024. A large folio has a pincount for it, and its refcount rises by 1."),
         )
     yield old + HUGE, tr("A reference for each page? One entry, one get, one pin: each is one for all of the folio.")
     yield 0, tr("0 means that nobody holds the page any more.")

@@ -19,7 +19,7 @@ ANSWERS: Final = {
 """What an access can come to → what to call it."""
 MEANS: Final = {
     "7": "7 is what UFFDIO_COPY brings here; nothing else has written it.",
-    "3": "3 stood there first. It is found as long as that page is mapped, or the file has it.",
+    "3": "3 was there first. It is found as long as that page is mapped, or the file has it.",
     "0": "Zeros are what UFFDIO_ZEROPAGE brings, and what an ordinary fault finds where nobody is asked.",
     "done": "A write is nobody's business where the page is there and not write-protected, or with WP_ASYNC.",
     "SIGBUS": "SIGBUS comes instead of a wait with UFFD_FEATURE_SIGBUS, and from what UFFDIO_POISON has marked.",
@@ -62,7 +62,7 @@ def userfaultfd(seed: int, dice: Random) -> Exercise:
     kinds = [truth, *dice.sample([key for key in likely if key != truth], min(3, len(likely) - 1))]
     kinds.sort(key=list(ANSWERS).index)
     answers = tuple(AnswerOption(tr(ANSWERS[key]), tr(MEANS[key])) for key in kinds)
-    ask = tr("`{command}` is next, and then `{access}`. What does that access come to?")
+    ask = tr("`{command}` is next, and then `{access}`. What happens at that access?")
     asked = ask.format(command=command, access=access)
     if features:
         has = tr("`u` has {feature}.").format(feature=f"UFFD_FEATURE_{features.strip().upper()}")

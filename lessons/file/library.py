@@ -87,7 +87,7 @@ def entries(folder: Path | None = None) -> list[LessonEntry]:
 def _in(folder: Path, own: Path | None) -> list[LessonEntry]:
     """The lessons of one folder, the damaged ones last."""
     if own is not None and not folder.is_dir():
-        missing = LessonError([LessonProblem(str(folder), 0, 0, tr("no such folder"), tr("lessons of one's own"))])
+        missing = LessonError([LessonProblem(str(folder), 0, 0, tr("no such folder"), tr("your own lessons"))])
         return [LessonEntry(folder, own, missing)]
     return sorted((LessonEntry(path, own) for path in sorted(folder.glob("*.md"))), key=_place)
 

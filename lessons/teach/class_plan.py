@@ -115,11 +115,11 @@ def belief(lesson: Lesson) -> str:
 def _opening(lesson: Lesson) -> Iterator[str]:
     yield f"> {belief(lesson)}"
     yield ""
-    yield tr("Who believes this? Hands up, and wait. Say nothing to it yet.")
+    yield tr("Who believes this? Hands up, and wait. Say nothing yet.")
 
 
 def _closing(lessons: Sequence[Lesson]) -> Iterator[str]:
-    yield tr("The belief of the beginning once more: who still holds it?")
+    yield tr("The belief from the beginning again: who still holds it?")
     yield ""
     for lesson in lessons:
         yield f"- **{tr('Keep')}**: {' '.join(lesson.header.rule.split())}"
@@ -143,7 +143,7 @@ def _lesson(lesson: Lesson, start: int, length: int) -> Iterator[PlannedPart]:
         clock += weight * length / total
         end = round(clock)
         parts = f"{group[0].number}" if len(group) == 1 else f"{group[0].number}-{group[-1].number}"
-        title = f"{lesson.header.title}, {tr('part {numbers}').format(numbers=parts)}"
+        title = f"{lesson.header.title}, {tr('section {numbers}').format(numbers=parts)}"
         yield PlannedPart(used, end, title, tuple(_group(group)))
         used = end
 
@@ -168,7 +168,7 @@ def _group(group: Sequence[ReadItem]) -> Iterator[str]:
     if last.answer is not None:
         yield f"- {tr('Right')}: **{last.answer.truth}**. {' '.join(last.answer.why.split())}".rstrip()
         for wrong in last.answer.wrong:
-            yield f"- {tr('To who says')} {wrong.answer or tr('anything else')}: {' '.join(wrong.reply.split())}"
+            yield f"- {tr('To whoever says')} {wrong.answer or tr('anything else')}: {' '.join(wrong.reply.split())}"
     if last.goal:
         yield f"- **{tr('Goal')}**: {'; '.join(last.goal)}"
         yield f"- {tr('These commands reach the goal')}: {'; '.join(f'`{line}`' for line in last.commands)}"

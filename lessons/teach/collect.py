@@ -226,7 +226,7 @@ def _copies(works: Sequence[HandIn]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for (one, other), same in sorted(together.items()):
         if same >= MANY or (same and same == totals[one]):
-            said = tr("{same} of {all} answers in the very seconds of {name}'s")
+            said = tr("{same} of {all} answers in the same seconds as {name}'s")
             found.setdefault(one, []).append(said.format(same=same, all=totals[one], name=names[other]))
     return found
 

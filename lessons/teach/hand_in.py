@@ -120,7 +120,7 @@ def missing(work: HandIn, assignment: Assignment) -> list[str]:
         if done is None:
             found.append(tr("{title}: not begun").format(title=title))
         elif not done.finished:
-            found.append(tr("{title}: not finished, at part {part}").format(title=title, part=done.item + 1))
+            found.append(tr("{title}: not finished, at section {part}").format(title=title, part=done.item + 1))
     for drills in assignment.drills:
         open_ones = sum(key not in work.exercises for key in drills.keys)
         if open_ones:

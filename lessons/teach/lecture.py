@@ -60,7 +60,7 @@ class Lectures:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
-            self.report = tr("{file} could not be read ({why}): the lecture begins afresh").format(file=path, why=why)
+            self.report = tr("{file} could not be read ({why}): the lecture starts over").format(file=path, why=why)
             if not isinstance(error, ForeignLinkError):
                 self._put_away(path, "damaged")
             return None

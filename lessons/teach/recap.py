@@ -43,7 +43,7 @@ def _lesson(lesson: Lesson, progress: LessonProgress) -> Iterator[str]:
     if progress.finished:
         yield f"**{header.rule.strip()}**"
     else:
-        yield tr("Begun: part {at} of {parts}.").format(at=progress.item + 1, parts=len(lesson.items))
+        yield tr("Begun: section {at} of {parts}.").format(at=progress.item + 1, parts=len(lesson.items))
     asked = player.asked()
     wrong = [(asked[name], verdict) for name, verdict in player.judged.items() if not verdict.right]
     right = len(player.judged) - len(wrong)

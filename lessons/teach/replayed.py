@@ -98,7 +98,7 @@ def replay_lesson(lesson: Lesson, progress: LessonProgress) -> ReplayedLesson:
         if stopped := _one_item(player, progress):
             break
     if player.place.item < target and progress.revision == lesson.revision:
-        said = tr("it says that it came to part {said}, but the replay stops at part {at}: {why}")
+        said = tr("it says that it came to section {said}, but the replay stops at section {at}: {why}")
         raise WorkError(said.format(said=target + 1, at=player.place.item + 1, why=stopped or tr("too many moves")))
     if not progress.finished and player.place.item == target:
         _where_it_stands(player, progress)

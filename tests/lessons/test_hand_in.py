@@ -129,10 +129,10 @@ def test_what_is_forged_copied_or_late_is_named(tmp_path: Path, clock: Clock) ->
     (tmp_path / "junk.json").write_text("[" * 100_000)
     (tmp_path / "other.json").write_text('{"format": 1}')
     found = collect(sorted(tmp_path.iterdir()), task, clock.now)
-    assert "in the very seconds of Copy's" in odd(found, "Ada")
-    assert "in the very seconds of Ada's" in odd(found, "Copy")
+    assert "in the same seconds as Copy's" in odd(found, "Ada")
+    assert "in the same seconds as Ada's" in odd(found, "Copy")
     forged_one = next(one for one in found.works if one.work.name == "Forged")
-    assert "the replay stops at part 1: no answer to" in forged_one.refused[0]
+    assert "the replay stops at section 1: no answer to" in forged_one.refused[0]
     assert forged_one.points == 0
     assert "within 2 seconds of the one before" in odd(found, "Hasty")
     assert "begun before the assignment was made" in odd(found, "Early")
@@ -143,7 +143,7 @@ def test_what_is_forged_copied_or_late_is_named(tmp_path: Path, clock: Clock) ->
 FORGERIES = (
     ({"guesses": {"nobody-asks-this": "3"}}, "a question that the lesson does not ask"),
     ({"hints": {"after-get-and-pin": 99}}, "there are fewer"),
-    ({"item": 9}, "the replay stops at part"),
+    ({"item": 9}, "the replay stops at section"),
 )
 
 

@@ -386,7 +386,7 @@ CLAUSES: Final = (
         ),
     ),
     Clause(
-        rf"in {FRAME}, which was its page table .*(?P<claim>It is free: what stands in it is left over\.)",
+        rf"in {FRAME}, which was its page table .*(?P<claim>It is free: what is in it is left over\.)",
         lambda scene, said: scene.frame(pfn(said)).kind == "free",
     ),
     Clause(

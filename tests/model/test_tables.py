@@ -82,7 +82,7 @@ def test_a_walk_reads_what_is_in_the_page_by_then() -> None:
     assert free.do("finish G") == "error EFAULT"
     (violation,) = free.accounts[-1].violations
     assert violation.invariant == "freed-table"
-    assert "It is free: what stands in it is left over." in violation.message
+    assert "It is free: what is in it is left over." in violation.message
 
     other = inside_of_a_freed_table(
         "mmap p1 a anon private rw 4 at=512", "mmap p1 s anon private rw 4 at=262144", "write p1 a 80", "write p1 s 83"

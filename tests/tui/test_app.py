@@ -42,7 +42,7 @@ async def test_home_leads_to_lesson_and_sandbox_and_back(store: Store) -> None:
 
 async def test_a_lesson_opened_directly_is_left_for_home(store: Store) -> None:
     async with at(store, lesson(store)) as user:
-        assert "part 1 of" in user.lines()[0]
+        assert "section 1 of" in user.lines()[0]
         await user.press("q")
         assert user.is_on(Home)
         assert "12 min" in user.seen()
@@ -92,7 +92,7 @@ async def test_digits_answer_a_question_for_a_number(store: Store) -> None:
         await user.enter("025")
         assert "Your guess: 1025" in user.pane("story")
         await user.press("n")
-        assert "part 2 of" in user.lines()[0]
+        assert "section 2 of" in user.lines()[0]
 
 
 @pytest.mark.parametrize(("letter", "answer"), [("a", "the zero page"), ("b", "EFAULT"), ("c", "a fresh frame")])
@@ -161,7 +161,7 @@ async def test_the_whole_lesson_can_be_played_with_one_key_and_guesses(store: St
         severities = {one.severity for one in user.stage.picture.broken}
         assert severities <= {"hazard", "corruption", "splat"}
         await user.press("enter")
-        assert user.stage.driver.picture().position.startswith("part 1 of"), "the next lesson, at its beginning"
+        assert user.stage.driver.picture().position.startswith("section 1 of"), "the next lesson, at its beginning"
         await user.press("q")
         assert user.is_on(Home)
         assert "done" in user.seen()

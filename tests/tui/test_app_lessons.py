@@ -70,7 +70,7 @@ def test_a_lesson_is_shown_at_every_step_to_its_end(name: str, tmp_path: Path) -
     else:
         pytest.fail(f"{name} has no end")
     driver.end(last=False)
-    assert driver.picture().position.startswith("part 1 of")
+    assert driver.picture().position.startswith("section 1 of")
 
 
 async def test_the_first_time_the_tour_opens_and_later_home(store: Store) -> None:
@@ -81,5 +81,5 @@ async def test_the_first_time_the_tour_opens_and_later_home(store: Store) -> Non
             await user.press("n")
         await user.press("q")
         assert user.is_on(Home)
-        assert "What stands where, in ninety seconds." in user.seen(), "it can be seen again"
+        assert "What is where, in ninety seconds." in user.seen(), "it can be seen again"
     assert first_driver(store) is None

@@ -44,7 +44,7 @@ def text(rows: list[Row] | tuple[Row, ...]) -> str:
 
 
 def picture(**more: object) -> Picture:
-    return Picture("Title", "part 1 of 2", STATE, **more)  # type: ignore[arg-type]
+    return Picture("Title", "section 1 of 2", STATE, **more)  # type: ignore[arg-type]
 
 
 # -- Markdown --------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def test_home_shows_how_far_one_is() -> None:
     shown = text(rows)
     assert "✓  First" in shown
     assert "done" in shown
-    assert "part 4 of 9" in shown
+    assert "section 4 of 9" in shown
     assert "c.md:3:1: what" in shown
     assert [stop.subject for stop in stops(rows)] == [*(subject for *_, subject in ENTRIES), "lesson:a", "lesson:b"]
 

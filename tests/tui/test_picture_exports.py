@@ -148,7 +148,7 @@ def test_a_lesson_becomes_a_picture(tmp_path: Path) -> None:
     root = ET.fromstring(exported(LESSON, tmp_path / "l.svg", "--steps", "3..3"))
     assert "gup_fast.read_pte" in "".join(root.itertext())
     asked = ET.fromstring(exported(LESSON, tmp_path / "l.svg", "--steps", "1..1"))
-    assert any((text.text or "").startswith("part 1 of ") for text in asked.iter(f"{SVG}text"))
+    assert any((text.text or "").startswith("section 1 of ") for text in asked.iter(f"{SVG}text"))
 
 
 def test_steps_that_are_not_there_are_said(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,7 +244,7 @@ async def test_the_room_sees_how_much_of_a_goal_is_reached_and_gets_hints(store:
         await present(user)
         await user.press("G")
         await user.enter("99")
-        assert f"a part from 1 to {len(lesson.items)}" in user.seen()
+        assert f"a section from 1 to {len(lesson.items)}" in user.seen()
         await user.press("G")
         await user.enter(str(part))
         assert ": command" in user.lines()[-1]
@@ -294,7 +294,7 @@ async def test_a_lecture_that_was_left_goes_on_and_one_that_is_over_does_not(sto
         assert "goes on where it was left" in user.seen()
         part = screen.picture.position
         await user.press("R", "y")
-        assert screen.picture.position == "part 1 of 18" != part
+        assert screen.picture.position == "section 1 of 18" != part
         assert not screen.driver.ballots
         await user.press("q", "e")
         screen = await present(user)
@@ -347,12 +347,12 @@ def test_large_type_is_drawn_by_a_terminal_that_can_and_undone(tmp_path: Path) -
     with Program(words, 160, 48, environment) as program:
         program.first_frame("PgUp")
         program.press("L")
-        program.first_frame(r"part 1 of 18\n[^\n]*part 1 of 18.*help.*help")
+        program.first_frame(r"section 1 of 18\n[^\n]*section 1 of 18.*help.*help")
         lines = program.shown().split("\n")
         assert lines[::2] == lines[1::2], "the upper and the lower half of each letter"
         assert max(map(len, lines)) <= 80
         program.press("L")
-        program.first_frame(r"^[^\n]{120,}part 1 of 18\n[^\n]*Picture")
+        program.first_frame(r"^[^\n]{120,}section 1 of 18\n[^\n]*Picture")
 
 
 async def test_who_cannot_draw_large_type_says_how_to_enlarge_the_font(

@@ -183,7 +183,7 @@ async def test_two_browsers_vote_the_presenter_sees_it_and_one_hands_in(
             assert heard.ballots["count-of-a-pin"].counts == ((1, 1),)
             await so(ada, f"{VOTED}.includes('Vote again')")
             await user.press("s")
-            await so(bob, "document.querySelector('#where').textContent.startsWith('part 2')")
+            await so(bob, "document.querySelector('#where').textContent.startsWith('section 2')")
             assert not await bob.value("document.querySelector('#answers').children.length"), "nothing is open"
             assert not await bob.value(VOTED), "nor does anything ask for a vote"
             await user.press("q", "e")

@@ -91,7 +91,7 @@ def add_bounds(parser: ArgumentParser) -> None:
         default=MOST_MEMORY,
         help="give up a cell once all processes together take this many MiB (default %(default)s)",
     )
-    parser.add_argument("--fresh", action="store_true", help="compute everything anew")
+    parser.add_argument("--fresh", action="store_true", help="compute everything again")
     parser.add_argument(
         "--jobs", type=JOBS, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
     )

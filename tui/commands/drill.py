@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     from lessons.drills.book import KINDS
 
     parser.description = tr(
-        "Endless practice; the model computes every answer and shows how it comes about. Kinds: "
+        "Endless practice; the model computes every answer and shows how it happens. Kinds: "
         "{kinds}. Without a kind all of them, those that go badly more often; with --seed the number alone chooses. "
         "The same call with --seed asks the same everywhere."
     ).format(kinds="; ".join(f"{name}, {tr(asks)}" for name, (asks, _) in KINDS.items()))

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "`use FILE` brings one along. docs/drivers.md tells how to describe your own."
     )
     deeds = parser.add_subparsers(dest="deed", metavar="DEED", required=True)
-    deeds.add_parser("list", help="the drivers that come along")
+    deeds.add_parser("list", help="the bundled drivers")
     showing = deeds.add_parser("show", help="print the file of a driver")
     showing.add_argument("driver", metavar="NAME|FILE", help="a bundled driver, or a file")
     showing.add_argument("--kernel", choices=KERNELS, help="as it is on that kernel, with what `like` takes over")

@@ -153,7 +153,7 @@ def main(args: Namespace) -> int:
 
 
 def say_unfinished(search: "Search") -> None:
-    """In a line what is known, where there is no time to tell how it comes about."""
+    """In a line what is known, where there is no time to tell how it happens."""
     said = tr("you interrupted it at {states} states; there was no time to tell all. Broken so far: {rules}")
     broken = ", ".join(sorted({name for name, _ in search.found})) or tr("nothing")
     print(said.format(states=len(search.seen), rules=broken), file=sys.stderr)

@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output.add_argument("--markdown", action="store_true", help="the review as Markdown")
     output.add_argument("--junit", action="store_true", help="a JUnit test suite, for CI: each cell a test case")
     output.add_argument(
-        "--story", metavar="CELL", help="tell how one cell comes about, step by step: GRABBER:ACT, say raw:move"
+        "--story", metavar="CELL", help="tell how one cell happens, step by step: GRABBER:ACT, say raw:move"
     )
     parser.add_argument(
         "-o",

@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object, with a trace of each find")
     output.add_argument("--markdown", action="store_true", help="the tables as Markdown")
-    parser.add_argument("--fresh", action="store_true", help="search everything anew")
+    parser.add_argument("--fresh", action="store_true", help="search everything again")
     parser.add_argument(
         "--jobs", type=JOBS, default=os.cpu_count() or 1, metavar="N", help="worker processes (default: one a CPU)"
     )

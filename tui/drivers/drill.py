@@ -195,9 +195,9 @@ class DrillDriver:
     def hint(self) -> str:
         """Show one more hint; after the answer the account tells all."""
         if self.chosen >= 0:
-            return tr("You have answered: `n` shows how it comes about.")
+            return tr("You have answered: `n` shows how it happens.")
         if self.hinted == len(hints(self.exercise)):
-            return tr("Those were all the hints. Answer, and you get the reason; `n` shows how it comes about.")
+            return tr("Those were all the hints. Answer, and you get the reason; `n` shows how it happens.")
         self.hinted += 1
         return ""
 

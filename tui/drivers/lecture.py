@@ -84,7 +84,7 @@ class LectureDriver(LessonDriver):
         parts = len(player.lesson.items)
         wanted = (whole_number(typed) or 0) - 1
         if not 0 <= wanted < parts:
-            return tr("a part from 1 to {parts}, please").format(parts=parts)
+            return tr("a section from 1 to {parts}, please").format(parts=parts)
         reached = next((place.number for place in player.places if place.item == wanted), None)
         if reached is not None:
             return player.go(reached)

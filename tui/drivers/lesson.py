@@ -74,7 +74,7 @@ class LessonDriver:
         hint, enter = self._enter(view)
         return Picture(
             self.player.lesson.header.title,
-            tr("part {at} of {parts}").format(at=view.number, parts=view.total),
+            tr("section {at} of {parts}").format(at=view.number, parts=view.total),
             view.standing.context.state,
             self._tale(view),
             _last(view),
@@ -160,7 +160,7 @@ class LessonDriver:
         nodes = tuple(self._node(one, ways[one.number]) for one in [*reversed(past), player.place, *future])
         last = view.played_steps[-1] if view.played_steps else None
         whole = (last.command, last.name) if last is not None else (view.item.world,)
-        where = tr("part {part}, step {step}").format(part=view.number, step=player.step)
+        where = tr("section {part}, step {step}").format(part=view.number, step=player.step)
         captions = (": ".join(filter(None, (where, *what))) for what in (whole, whole[-1:]))
         return ShownHistory(nodes, len(past), tuple(captions))
 

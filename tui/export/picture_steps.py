@@ -35,7 +35,7 @@ class PictureStep(NamedTuple):
     number: int
     """Counted from 1."""
     part: str
-    """Of the lesson, e.g. `part 2 of 9`; empty in a script."""
+    """Of the lesson, e.g. `section 2 of 9`; empty in a script."""
     command: str
     name: str
     """Of the last micro-step, `procedure.step`; empty where a whole command was carried out, or none."""

@@ -118,7 +118,7 @@ class PlainDrill:
         """One more hint."""
         known = hints(made)
         if self.hinted == len(known):
-            self.say(tr("Those were all the hints. Answer, and you get the reason; w shows how it comes about."))
+            self.say(tr("Those were all the hints. Answer, and you get the reason; w shows how it happens."))
             return
         self.say(f"{tr('Hint')} {self.hinted + 1}/{len(known)}: {known[self.hinted].replace('`', '')}")
         self.hinted += 1
@@ -145,7 +145,7 @@ class PlainDrill:
             self.scores[made.kind] = self.store.answered(made.kind, right=right, seed=made.seed, chosen=chosen)
         except ProgressError as error:
             self.say(str(error))
-        self.say(tr("w shows how it comes about, Enter goes on."))
+        self.say(tr("w shows how it happens, Enter goes on."))
         if next(self.typed(), "").strip().lower() == "w":
             runner = machine(made.scene)
             for line in made.account:

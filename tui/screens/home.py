@@ -135,7 +135,7 @@ class Home(Screen[None]):
         """The rows of the key line."""
         hints = [("Enter", "open", "open"), ("up/down", "choose", "open"), ("s", "sandbox", "sandbox")]
         if self._begun():
-            hints.append(("R", "begin anew", "reset"))
+            hints.append(("R", "start over", "reset"))
         hints.append(("r", "recap", "app.recap"))
         return [
             keys(
@@ -192,7 +192,7 @@ class Home(Screen[None]):
             if answer == YES:
                 self._reset(name)
 
-        question = Confirm("Begin anew", text.format(title=title), tr("forget what I did in this lesson"), self.glyphs)
+        question = Confirm("Start over", text.format(title=title), tr("forget what I did in this lesson"), self.glyphs)
         self.app.push_screen(question, answered)
 
     def _reset(self, name: str) -> None:

@@ -41,7 +41,7 @@ class LeaveLecture(Overlay):
                 tr("For later: place, ballots and clock are kept, the next presentation goes on here"),
                 KEEP,
             ),
-            ("e", tr("It is over: the next presentation of this lesson begins afresh"), OVER),
+            ("e", tr("It is over: the next presentation of this lesson starts over"), OVER),
         )
         choices = [line for key, text, subject in answers for line in choice(f"{key:3}", text, subject, width)]
         told = tr("Your own progress in the lesson stays as it is, whatever you choose.")

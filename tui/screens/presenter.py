@@ -63,8 +63,8 @@ class Presenter(LeavesOnce[None]):
         Binding("L", "app.large_type", "Large type, or how to enlarge the font", id="presenter.large"),
         Binding("A", "app.autoplay", "Autoplay, or stop it", id="presenter.autoplay"),
         Binding("colon", "command", "Type a command", id="presenter.command"),
-        Binding("G", "part", "Go to a part, by its number", id="presenter.part"),
-        Binding("R", "afresh", "Begin the lecture afresh", id="presenter.afresh"),
+        Binding("G", "part", "Go to a section, by its number", id="presenter.part"),
+        Binding("R", "afresh", "Start the lecture over", id="presenter.afresh"),
         Binding("P,q,escape", "leave", "Leave the presentation", id="presenter.leave"),
         *(Binding(f"f{key}", f"pane('{name}')", title, show=False) for key, title, name in MACHINE),
         *(Binding(digit, f"number('{digit}')", f"Answer with {digit}...", show=False) for digit in "0123456789"),
@@ -114,7 +114,7 @@ class Presenter(LeavesOnce[None]):
     def on_mount(self) -> None:
         """Tell the notes where we stand, and say that a lecture goes on."""
         if self.driver.goes_on:
-            self.say(tr("This lecture goes on where it was left; R begins it afresh."))
+            self.say(tr("This lecture goes on where it was left; R starts it over."))
         elif self.driver.lectures.report:
             self.say(self.driver.lectures.report)
         else:
@@ -394,7 +394,7 @@ class Presenter(LeavesOnce[None]):
             if line:
                 self.move(lambda: self.driver.to_part(line.strip()))
 
-        self.app.push_screen(Prompt(tr("part")), typed)
+        self.app.push_screen(Prompt(tr("section")), typed)
 
     def action_command(self) -> None:
         """Type a command at a goal."""
@@ -417,7 +417,7 @@ class Presenter(LeavesOnce[None]):
                 self.move(str)
 
         text = tr("The lecture so far is put away with its ballots; your own progress is not touched.")
-        self.app.push_screen(Confirm(tr("Begin afresh?"), text, tr("begin afresh"), self.glyphs), answered)
+        self.app.push_screen(Confirm(tr("Start over?"), text, tr("start over"), self.glyphs), answered)
 
     def action_leave(self) -> None:
         """Ask: over, or kept for later; then back to the stage as it was."""

@@ -17,7 +17,7 @@ from tui.views.tree import tree
 class Tree(Overlay):
     """Ends with the node to go to, `node:N`, or with two to compare, `diff:N:M`."""
 
-    title_text = "History: every way that was gone"
+    title_text = "History: every path you took"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b,B", "name", "Give this place a name", id="tree.name"),
         Binding("m", "mark", "Mark this place, to compare another with it", id="tree.mark"),

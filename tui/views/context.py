@@ -37,7 +37,7 @@ def _asked(picture: Picture) -> Iterator[tuple[str, str]]:
         yield tr("goal"), first.format(count=len(missing), all=len(tale.goal), text=missing[0])
         yield (
             tr("goal"),
-            tr("Type commands with `:`. `h` gives a hint; the third one is computed from where you stand."),
+            tr("Type commands with `:`. `h` gives a hint; the third one is computed from where you are."),
         )
     elif tale.goal:
         yield tr("goal"), tr("The goal is reached: go forward.")

@@ -13,7 +13,7 @@ ABOUT = (
     "See why, byte by byte, on a simulated Linux memory manager that runs one micro-step a key press."
 )
 ENTRIES: Final = (
-    ("Tour", "What stands where, in ninety seconds.", "lesson:tour"),
+    ("Tour", "What is where, in ninety seconds.", "lesson:tour"),
     ("Drills", "Endless practice. What you get wrong comes back more often.", "action:app.drill"),
     ("Recap", "What you have learnt, your wrong guesses beside the truth.", "action:app.recap"),
     ("Sandbox", "Build any machine with commands and step through it.", "open:sandbox"),
@@ -123,7 +123,7 @@ def _offer(offer: LessonLine, width: int, glyphs: Glyphs) -> list[Row]:
     if offer.damaged:
         return _line(glyphs.broken, "splat", offer.name, tr("damaged"), offer.damaged, width, "")
     sign, role = (glyphs.ok, "ok") if offer.finished else (glyphs.here, "now") if offer.at else (glyphs.ahead, "dim")
-    place = tr("part {at} of {parts}").format(at=offer.at + 1, parts=offer.parts)
+    place = tr("section {at} of {parts}").format(at=offer.at + 1, parts=offer.parts)
     far = tr("done") if offer.finished else place if offer.at else ""
     side = f"{offer.minutes} min  {far}"
     return _line(sign, role, offer.title, side, offer.summary, width, f"lesson:{offer.name}")

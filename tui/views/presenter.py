@@ -131,7 +131,7 @@ def _clock(where: Presented, glyphs: Glyphs) -> Row:
     clock = f"{elapsed // 60:02}:{elapsed % 60:02} / {where.minutes:02}:00"
     return row(
         Span(f" {where.title}  ", "title"),
-        Span(tr("part {at} of {parts}").format(at=where.part, parts=where.parts), "dim"),
+        Span(tr("section {at} of {parts}").format(at=where.part, parts=where.parts), "dim"),
         Span(f"   {glyphs.caution + ' ' if late else ''}{clock}", "hazard" if late else "strong"),
     )
 
@@ -148,7 +148,7 @@ def _answer(where: Presented, width: int, glyphs: Glyphs) -> Iterator[Row]:
         yield from (Row((Span("   "), *line.spans)) for line in markdown(where.why, width - 4))
         yield BLANK
     if where.beliefs:
-        yield row(Span(f" {tr('To who says')}", "title"))
+        yield row(Span(f" {tr('To whoever says')}", "title"))
     for belief in where.beliefs:
         answer = belief.answer.replace("**", "") or tr("anything else")
         yield from markdown(f"**{answer}:** {belief.reply}", width - 1)

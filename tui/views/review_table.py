@@ -110,7 +110,7 @@ def print_review(review: ReviewResult, how: str) -> None:
     for question, cell in listed:
         out.print(f"  {name_of(question).ljust(wide)}  {_with_its_rule(review, question, cell)}", style=style_of(cell))
     if listed:
-        out.print(tr("How one comes about: {command}").format(command=f"{how} --story {name_of(listed[0][0])}"))
+        out.print(tr("How one happens: {command}").format(command=f"{how} --story {name_of(listed[0][0])}"))
     print_grid(out, review.grid)
     for term, meaning in (*LEGEND, *_meanings(review)):
         out.print(f"{term}: {tr(meaning)}")

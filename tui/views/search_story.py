@@ -51,7 +51,7 @@ class StoryTurn(NamedTuple):
 
 
 class StoryPrinter:
-    """Prints how a violation comes about."""
+    """Prints how a violation happens."""
 
     def __init__(self, found: Report, ended: str = "") -> None:
         self.found = found
@@ -65,7 +65,7 @@ class StoryPrinter:
         self.narrator.line(indent, Text.assemble(*parts), hanging)
 
     def story(self, finding: Finding) -> None:
-        """How the worst of it comes about."""
+        """How the worst of it happens."""
         told = story(self.found.search, finding)
         name, severity = finding.prop
         path, shortest = told.path, finding.shortest

@@ -1,4 +1,4 @@
-"""The history as a tree: every way that was gone, with names and bookmarks; nothing is ever lost."""
+"""The history as a tree: every path that was taken, with names and bookmarks; nothing is ever lost."""
 
 from collections.abc import Iterator
 

@@ -377,7 +377,7 @@ class WebServer:
         return {
             "version": self.version,
             "title": where.title,
-            "where": tr("part {at} of {parts}").format(at=where.part, parts=where.parts),
+            "where": tr("section {at} of {parts}").format(at=where.part, parts=where.parts),
             "text": prose(where.shown),
             "picture": str(self.version) if where.picture else "",
             "ask": words(where.question) if asked else "",

@@ -15,7 +15,7 @@ FREED_TABLE: Final = Invariant(
     "freed-table",
     "corruption",
     "A walk without locks reads page tables of its process only, and none that has been freed.",
-    "Prints nothing: the walker takes for entries whatever stands in the page by now, and pages that they lead to.",
+    "Prints nothing: the walker takes whatever is in the page now for entries, and takes the pages they lead to.",
 )
 
 
@@ -39,7 +39,7 @@ def _now(scene: MachineView, pfn: int) -> str:
     frame = scene.frame(pfn)
     match frame.kind:
         case "free":
-            return phrase("It is free: what stands in it is left over.")
+            return phrase("It is free: what is in it is left over.")
         case "pgtable":
             return phrase("It is a page table of {process}.", process=frame.mapping.removeprefix("mm:"))
         case _:

@@ -13,7 +13,7 @@ SPLAT: Final = Invariant(
     "splat",
     "splat",
     "The kernel finds nothing to complain about.",
-    "This is the symptom: the lines stand in the kernel log, with a call trace.",
+    "This is the symptom: the lines are in the kernel log, with a call trace.",
 )
 
 PFN: Final = r"pfn:(?:0x)?([0-9a-f]+)"

@@ -117,7 +117,7 @@ def fence_of(one: DriverLine) -> str:
 def zap(op: driver_op, tx: Transaction, one: DriverLine) -> Outcome:
     """Take the entries away: of all processes, private copies too. The next access faults and finds the new place.
 
-    Nobody is asked whether he holds a reference on one of the pages.
+    Nobody is asked whether they hold a reference on one of the pages.
     """
     first, pages = range_of(one)
     return call(unmap_mapping_range(file=op.bo(tx).file, offset=first, pages=pages, flush=not one.has("no-flush")))

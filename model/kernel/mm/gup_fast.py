@@ -225,7 +225,7 @@ class gup_fast(Procedure):
     def read_shared_pmd(self, tx: Transaction) -> Outcome:
         """The PUD led to a table of hugetlb that others have as well: read the entry there.
 
-        Who gives such a table up does not free it. It is somebody else's then, and he may put into it what he likes.
+        Who gives such a table up does not free it. It is somebody else's then, who may put anything into it.
         """
         assert self.table is not None
         self.pmd = pmd_under_walk(tx, self.mm, self.vpn, self.table)

@@ -159,7 +159,7 @@ class huge_pmd_unshare_flush(Procedure):
 
     @step
     def tlb_remove_table_sync_one(self, tx: Transaction) -> Outcome:
-        """If only one is left, wait until no walk without locks is inside: he may use the table for something else.
+        """If only one is left, wait until no walk without locks is inside: they may use the table for something else.
 
         As it was before 1013af4f585f, nobody waits.
 

@@ -128,7 +128,7 @@ class hpage_collapse_scan_pmd(Procedure):
         """Under the page table lock: look at every entry. A page that is not ours to move ends it.
 
         Empty entries and the zero page are filled with zeros, swapped pages read back, shared ones copied. But nobody
-        may hold a reference besides the page tables: he would go on with a page that nobody maps any more.
+        may hold a reference besides the page tables: they would go on with a page that nobody maps any more.
         """
         if (wait := pte_lock(tx, self.mm, self.vpn)) is not None:
             return wait

@@ -185,7 +185,7 @@ class migrate_pages(Procedure):
     def folio_migrate_mapping(self, tx: Transaction) -> Outcome:
         """Now the count: one for our isolation, one for the page or swap cache, one for private data. One more: EAGAIN.
 
-        Somebody holds the page - a pin, a pipe, a device. It stays where it is, and he never notices that we tried.
+        Somebody holds the page - a pin, a pipe, a device. It stays where it is, and they never notice that we tried.
         The new page is locked as well, until it is mapped. Secret memory refuses: EBUSY.
         """
         frame = tx.frames[self.old]

@@ -96,7 +96,7 @@ class tlb_finish_mmu(tlb_flush_mmu):
         """Nothing may be freed while a CPU can still reach it: flush the range on every CPU first.
 
         If somebody else unmaps in this address space at the same time, flush all of it: entries that we found empty
-        may be his, cleared and not flushed yet (mm_tlb_flush_nested).
+        may be theirs, cleared and not flushed yet (mm_tlb_flush_nested).
 
         As it was before 99baac21e458, who has cleared nothing flushes nothing, and returns as if the pages were gone.
         """

@@ -58,7 +58,7 @@ class userfaultfd_open(Procedure):
 
 
 def context_of(mem: Memory, uffd: str, caller: str) -> Userfaultfd | int:
-    """The context behind a descriptor of the caller, or EBADF if he has none."""
+    """The context behind a descriptor of the caller, or EBADF if there is none."""
     context = mem.userfaultfds.get(uffd)
     return EBADF if context is None or caller not in context.open_in else context
 

@@ -50,7 +50,7 @@ def release_new(tx: Transaction, uffd: str, child: str) -> None:
 
 
 class userfaultfd_event_wait_completion(Procedure):
-    """Tell whoever reads the descriptor what has happened, and wait until he has read it."""
+    """Tell whoever reads the descriptor what has happened, and wait until they have read it."""
 
     source: ClassVar[str] = "fs/userfaultfd.c: userfaultfd_event_wait_completion; mm/userfaultfd.c since 7.2"
     uffd: str

@@ -79,7 +79,7 @@ EXAMPLES: Final = (
         "▐→f6  ▌ ▐zeros ▌",
         "no entry; what the next access there would find: a frame, zeros, a hole in the file, SIGBUS",
     ),
-    ("▐more  ▌", "so many pages that they are not drawn one by one"),
+    ("▐more  ▌", "too many pages to draw one by one"),
     ("▐(w)   ▌", "an entry in a table that was unhooked whole: no walk gets here any more"),
     ("+PTE f4  -PTE f4", "a table page that was hooked in or taken out, and its frame"),
     ("━━▶ ──▶", "where the entry leads; thick: may write, thin: may only read"),
