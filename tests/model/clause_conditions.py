@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from model.invariants.holders import Holder
 from model.invariants.machine_view import MachineView
@@ -16,6 +16,17 @@ from model.memory.records import Pte, Reference, Vma
 
 Said = re.Match[str]
 Condition = Callable[[MachineView, Said], bool]
+
+
+class Clause(NamedTuple):
+    """Something that is said, and whether it is so."""
+
+    said: str
+    """A regular expression. If it has a group `claim`, only that is what the condition is about."""
+    holds: Condition
+    before: bool = False
+    """It is said of the State before the step, which is what `holds` is given."""
+
 
 PLACE: Final = r"(?P<process>\w+) (?:[\w+-]+ \(page (?P<page>\d+)\)|page (?P<bare>\d+))"
 """An address, as sentences call it: `p0 buf+1 (page 17)`, `p0 page 17`."""

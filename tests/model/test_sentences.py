@@ -102,7 +102,7 @@ def hold(scene: MachineView, found: Violation, before: MachineView | None = None
     HEARD.add(found.invariant)
     left = uncovered(found.message)
     assert not left, (
-        f"rule `{found.invariant}` says {left!r}, and no clause in tests/model/clauses.py tells when that is so: add "
+        f"rule `{found.invariant}` says {left!r}, and no clause in tests/model/clauses_*.py tells when that is so: add "
         f"one with its condition. The whole: {found.message!r}"
     )
 
