@@ -6,7 +6,7 @@ since the op before (`state`). The format is described in `tests/recordings/READ
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 import msgspec
 
@@ -22,12 +22,28 @@ KERNEL_CHOOSES: Final = 100_000
 
 VmaRow = tuple[int, int, str, str | None, int, str]
 """Start, end, `rw-p`, backing, offset, VmFlags."""
-PteRow = tuple[str, str]
-"""Frame, flags."""
+PagesOfEntries = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\+[0-9]{1,4})?$")]
+"""`12`, or `512+100`: equal entries of so many pages from there on."""
+FrameName = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][0-9]{1,9}(\.[0-9]{1,9})?$")]
+"""`P12`, `P12.3`: the fourth page of a large folio."""
+PteRow = tuple[Annotated[str, msgspec.Meta(pattern=r"^[^.]*(\.[0-9]{1,9})?$")], str]
+"""Frame, swap slot or what else an entry shows, and flags."""
 PhysRow = tuple[int | None, int | None, str, int | None]
 """Refcount, mapcount, flags, first byte; None for what the recorder could not see."""
-LargePhysRow = dict[str, Any]
-"""A large folio."""
+PageRun = Annotated[list[int], msgspec.Meta(min_length=3, max_length=3)]
+"""First page, how many, and what each of them has."""
+
+
+class LargePhysRow(TypedDict):
+    """A large folio: what it has as a whole, and of its pages the mapcounts, the marks and the first bytes as runs."""
+
+    order: int
+    ref: int
+    pincount: int
+    map: list[PageRun]
+    flags: str
+    excl: list[PageRun] | None
+    val: list[PageRun]
 
 
 class PinRow(msgspec.Struct, frozen=True):
@@ -43,14 +59,14 @@ class ProcessDelta(msgspec.Struct, omit_defaults=True):
     """What changed in one address space."""
 
     vmas: list[VmaRow] | None = None
-    ptes: dict[str, PteRow | None] = {}
+    ptes: dict[PagesOfEntries, PteRow | None] = {}
 
 
 class Delta(msgspec.Struct, omit_defaults=True):
     """`state`: what changed since the op before. None stands for gone."""
 
     procs: dict[str, ProcessDelta | None] = {}
-    phys: dict[str, PhysRow | LargePhysRow | None] = {}
+    phys: dict[FrameName, PhysRow | LargePhysRow | None] = {}
     pins: dict[str, PinRow | None] = {}
     freed: list[str] = []
 

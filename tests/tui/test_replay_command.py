@@ -37,6 +37,32 @@ def test_the_first_difference_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert "2 recordings: 1 agree, 1 differ, 0 unsupported" in out
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"procs": {"p0": {"ptes": {"x": ["P0", "wdx"]}}}},
+        {"procs": {"p0": {"ptes": {"0+": ["P0", "wdx"]}}}},
+        {"procs": {"p0": {"ptes": {"0+999999999": ["P0", "wdx"]}}}},
+        {"procs": {"p0": {"ptes": {"0+2": ["P0.x", "wdx"]}}}},
+        {"phys": {"Px": [1, 1, "lru", 5]}},
+        {"phys": {"P0": {"order": 9}}},
+        {"phys": {"P0": {"order": 9, "ref": 1, "pincount": 0, "map": [], "flags": "", "excl": [], "val": [[1]]}}},
+    ],
+    ids=["page", "run", "length", "sub-page", "frame", "folio", "folio's run"],
+)
+def test_a_name_or_number_of_no_known_shape_has_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: object
+) -> None:
+    fields = json.loads(STALE.read_text())
+    fields["ops"][2]["state"] = state
+    path = tmp_path / "shape.json"
+    path.write_text(json.dumps(fields))
+    assert main(["replay", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "shape.json:1:1: op 2, " in told
+    assert "$.state." in told
+
+
 def strange(folder: Path) -> Path:
     """A recording with an op, the second, that nobody knows."""
     fields = json.loads(STALE.read_text())
