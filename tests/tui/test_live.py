@@ -173,7 +173,7 @@ def test_what_struct_page_says_is_read_and_compared(monkeypatch: pytest.MonkeyPa
         found = list(
             compare(parse("process p0\nmmap p0 m anon private rw 1\ngup p0 m as=r write pin longterm"), machines)
         )
-    assert found[-1].looks[0].phys["P0"][:2] == (1025, 1)  # type: ignore[index]
+    assert found[-1].looks[0].phys["P0"][:2] == (1025, 1)  # type: ignore[literal-required]
     assert found[-1].looks[0].ptes["p0"][16] == ("P0", "wdx")
     monkeypatch.setattr("tui.live.kernel_memory.KernelMemory.refcount_of", lambda *_: 3)
     (different,) = both("process p0\nmmap p0 m anon private rw 1\nwrite p0 m 1")[-1].differences
