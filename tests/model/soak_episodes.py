@@ -42,7 +42,7 @@ KEEPING: Final = ("gup", "follow", "grab", "mirror", "put", "dma", "peek", "expo
 """Verbs of whoever keeps pages for longer than a call. What that does to mappings is no fault of the kernel."""
 HARMLESS: Final = tuple(verb for verb in KERNEL_VERBS if verb not in (*KEEPING, "bo"))
 """Verbs of the ordinary calls; a buffer's driver is the one that the episode begins with."""
-THROUGH_GUP: Final = ("remote-read", "remote-write", "force-write", "vmsplice", "userptr")
+THROUGH_GUP: Final = ("remote-read", "remote-write", "force-write", "vmsplice", "userptr", "io-register")
 """Ordinary calls that get a buffer's pages where its driver lends them, and hold them while it gives them away."""
 SIMULATED: Final = tuple(sorted(SIMULATED_BACKINGS))
 NOBODY: Final = "nobody"

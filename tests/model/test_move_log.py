@@ -181,3 +181,20 @@ def test_a_name_that_was_refused_is_free_at_the_prompt_and_gets_another_one_in_t
     assert script.lines[1] == "gup p0 @16 as=r_1"
     assert script.lines[3] == "gup p0 buf as=r"
     assert reproduces(script, session.node)
+
+
+def test_a_plain_command_that_has_died_with_a_lock_is_no_difference() -> None:
+    session = Session()
+    for line in (
+        *("process p0", "process p1", "bo b 1 in=gtt exporter=pfnmap-page", "mmap p0 buf bo:b shared rw 1"),
+        "write p0 buf 65",
+    ):
+        command = session.understand(line)
+        assert command is not None
+        session.perform(command)
+    assert session.state.locks["mmap_lock", "p0"].readers == ("main",)
+    fork = session.understand("fork p1 kid")
+    assert fork is not None
+    session.begin_command(fork)
+    session.step_into()
+    assert reproduces(script_of(session.timeline, session.node), session.node)

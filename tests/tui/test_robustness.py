@@ -156,6 +156,17 @@ async def test_the_palette_survives_a_window_without_room_and_a_click_outside(st
         await user.pilot.pause()
 
 
+async def test_the_palette_can_be_opened_while_the_last_one_is_still_closing(store: Store) -> None:
+    async with at(store, None) as user:
+        user.app.action_command_palette()
+        await user.pilot.pause()
+        user.app.pop_screen()
+        user.app.action_command_palette()
+        await user.pilot.pause()
+        assert isinstance(user.app.screen, CommandPalette)
+        assert user.app.bug is None
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pseudo-terminals and /proc")
 def test_a_monkey_at_the_keyboard_breaks_nothing() -> None:
     found = play(7, 36, ("sandbox",))

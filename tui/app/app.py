@@ -190,7 +190,7 @@ class PtescopeApp(App[None]):
         if not isinstance(self.screen, CommandPalette):
             from tui.app.palette import Palette
 
-            self.push_screen(Palette(id="--command-palette"))
+            self.push_screen(Palette())
 
     def exit(self, result: None = None, return_code: int = 0, message: "RenderableType | None" = None) -> None:
         """End the app, whoever wants it to: the learner, a signal, a terminal that has gone. What was done is kept."""
