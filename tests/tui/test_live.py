@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ from tui.live.random_programs import PROGRAM_KINDS, program
 from tui.live.seen_state import seen_state
 from tui.live.shrink import shrink
 from tui.live.side_by_side import Compared, Machines, compare
-from tui.live.workers import WorkerLostError, Workers, address
+from tui.live.workers import WORKER, WorkerLostError, Workers, address
 
 
 def why_not_here() -> str:
@@ -291,6 +293,16 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence() -> None:
         found += compare(commands[1:], machines)
     assert "p0 died" in found[1].skipped
     assert found[2].skipped == found[1].skipped
+
+
+def test_a_worker_whose_answer_nobody_hears_ends_without_a_word() -> None:
+    ours, its = socket.socketpair()
+    words = (sys.executable, "-I", "-S", str(WORKER), str(its.fileno()))
+    with subprocess.Popen(words, pass_fds=(its.fileno(),), stderr=subprocess.PIPE) as worker:
+        its.close()
+        assert select.select([ours], [], [], 20)[0], "it has said that it is ready, which is not read"
+        ours.close()
+        assert worker.communicate(timeout=20) == (None, b"")
 
 
 def test_the_workers_go_when_who_started_them_is_killed() -> None:

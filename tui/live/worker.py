@@ -174,8 +174,11 @@ def main() -> None:
     limit()
     without_automatic_huge_pages()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    channel.send(json.dumps({"value": os.getpid()}).encode())
-    serve(channel)
+    try:
+        channel.send(json.dumps({"value": os.getpid()}).encode())
+        serve(channel)
+    except ConnectionError:  # whoever asked is gone, before the answer
+        os._exit(0)
 
 
 if __name__ == "__main__":
