@@ -25,12 +25,15 @@ def docstring(of: type | Callable[..., object]) -> str:
 @cache
 def written_in(module: str) -> Mapping[str, str]:
     """Qualified name → docstring, for the classes and functions of a module and for the methods of its classes."""
-    from ast import parse  # noqa: PLC0415 - hardly anybody needs it
+    from ast import PyCF_ONLY_AST  # noqa: PLC0415 - hardly anybody needs it
 
     spec = sys.modules[module].__spec__
     get_source = getattr(spec and spec.loader, "get_source", None)
     source = get_source(module) if get_source is not None else None
-    return dict(_docstrings(parse(source), "")) if source else {}
+    if not source:
+        return {}
+    # Not ast.parse: from Python 3.14 on it leaves docstrings out, too, where the interpreter does.
+    return dict(_docstrings(compile(source, module, "exec", PyCF_ONLY_AST, dont_inherit=True, optimize=0), ""))
 
 
 def _docstrings(within: "AST", prefix: str) -> Iterator[tuple[str, str]]:
