@@ -173,5 +173,7 @@ AS_IT_WAS: Final = (
 
 SOAK_BACKINGS: Final = (*BACKINGS, *HUGE_PAGES, *WATCHED, *DRIVERS, SHARED_TABLE, *SCARCE, ALIKE, VDSO, *AS_IT_WAS)
 """An episode begins with one of these."""
+HUGE_ENTRY: Final = next(backing for backing in BACKINGS if backing.name == "ttm-huge")
+"""A driver's huge entry: before 6.12 nothing in it keeps GUP-fast away, which takes its pages for those of a folio."""
 ANY_HARM: Final = frozenset(backing.name for backing in (*WATCHED, *DRIVERS, *AS_IT_WAS))
 """Where ordinary calls may do harm: drivers and old kernels may be wrong, and who waits for an answer may wait long."""

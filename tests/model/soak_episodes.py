@@ -22,7 +22,7 @@ from model.script.scope import Scope
 from model.script.verbs import VERBS
 from model.text.problems import ScriptError
 from tests.model.random_scripts import Dialect, Drawing, Seeded
-from tests.model.soak_backings import ANY_HARM, SOAK_BACKINGS
+from tests.model.soak_backings import ANY_HARM, HUGE_ENTRY, SOAK_BACKINGS
 from tests.model.soak_calls import calls_on
 from tests.model.soak_coverage import Coverage
 from tests.model.test_random_scripts import BUFFER_VERBS, RUNNABLE, possible
@@ -166,7 +166,7 @@ class Episode:
     def _permitted(self, backing: Backing) -> tuple[str, ...]:
         """The verbs that an episode may have."""
         known = HARMLESS if self.ordinary else KERNEL_VERBS
-        if backing.lends_pages and self.ordinary:
+        if self.ordinary and (backing.lends_pages or backing == HUGE_ENTRY):
             known = tuple(verb for verb in known if verb not in THROUGH_GUP)
         return known
 
