@@ -28,6 +28,8 @@ from model.text.json_text import NotJsonError, from_json
 FORMAT: Final = 1
 FOLDER: Final = "assignments"
 MOST_DRILLS: Final = 100
+LONGEST: Final = 40
+"""Characters of a date, as far as one that is wrong is said again."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_DRILLS)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 
@@ -93,11 +95,12 @@ def deadline(text: str) -> float:
     """A moment such as `2026-12-01 18:00`, with a time zone or in this computer's own. Raises AssignmentError."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise AssignmentError(tr("`{text}` is no date and time, such as 2026-12-01T18:00").format(text=text)) from None
-    if not re.search(r"\d[ T]\d", text):
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return moment.astimezone().timestamp()
+        if not re.search(r"\d[ T]\d", text):
+            moment = moment.replace(hour=23, minute=59, second=59)
+        return moment.astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):  # also where it is out of the calendar in this time zone
+        said = tr("`{text}` is no date and time, such as 2026-12-01T18:00")
+        raise AssignmentError(said.format(text=text[:LONGEST])) from None
 
 
 def drill_set(text: str, seed: int) -> DrillSet:

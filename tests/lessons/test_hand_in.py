@@ -272,6 +272,7 @@ async def test_from_the_assignment_to_the_grade_by_the_command_line(
         ),
         (["class", "assign", "--drill", "pte:0", "-o", "x.json"], "pte: 1 to 100 exercises, please"),
         (["class", "assign", LESSON, "--deadline", "tomorrow", "-o", "x"], "`tomorrow` is no date and time"),
+        (["class", "assign", LESSON, "--deadline", "0001-01-01T00:00+23:59", "-o", "x"], "is no date and time"),
         (["class", "assign", LESSON, "--deadline", "2001-01-01", "-o", "x"], "the deadline 2001-01-01 is past"),
         (["class", "assign", "gup-fats", "-o", "x.json"], "no such lesson (did you mean `gup-fast`?)"),
         (["assignment", "nothing.json"], "nothing.json: No such file"),
