@@ -77,7 +77,7 @@ EXAMPLES: Final = (
     ),
     (
         "▐→f6  ▌ ▐zeros ▌",
-        "no entry; what the next access there would find: a frame, zeros, a hole in the file, SIGBUS",
+        "no entry; what the next access there would find: a frame, zeros, a hole in the file, SIGBUS; blank: zeros",
     ),
     ("▐more  ▌", "too many pages to draw one by one"),
     ("▐(w)   ▌", "an entry in a table that was unhooked whole: no walk gets here any more"),
@@ -86,7 +86,7 @@ EXAMPLES: Final = (
     ("──▷", "hollow: a special entry, of which the frame's count knows nothing"),
     ("━┓ ╭─▶", "straight lines: both ends agree; bent: they have parted, or several share a frame"),
     ("━┳━▶", "lines that meet have a corner or a fork; where two only cross, the one across hides the other"),
-    ("┄┄╳┄┄", "it led there until now, or somebody still believes that it does"),
+    ("┄┄╳┄┄  ┆", "it led there until now, or somebody still believes that it does"),
     ("╰ cpu0 TLB ▐w▌", "what cpu0 still has cached, and the page table no longer says"),
     ("▐f5 p0 ●◆ 1025 =65▌", "frame 5 of p0: a token for each unit of its count, the count, its first byte"),
     ("▐f512 2M ◉●◇ 3▌", "a large folio: one count, one token a unit, for 512 pages; below it those that differ"),
