@@ -164,6 +164,8 @@ def test_a_huge_page_is_split_copied_and_collapsed_as_on_a_real_kernel(
     if level == "frames":
         monkeypatch.setattr(side_by_side, "unreadable", lambda: "CAP_BPF is missing")
     found = both(HUGE, privileged=False if level == "anybody" else None)
+    if any("no free huge page" in one.skipped for one in found):
+        pytest.skip("this machine had no free huge page")
     on_disk = [one for one in found if one.command.verb == "direct-write"]
     assert told([one for one in found if one not in on_disk or not one.skipped]) == []
     assert all("H" in found[4].looks[side].ptes["p0"][512][1] for side in (0, 1))
