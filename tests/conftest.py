@@ -2,14 +2,23 @@
 
 import gc
 import signal
+from typing import Final
 
 import pytest
 
+ANSWERS: Final = (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+)
+"""What answers the signals of a terminal in a program that a shell has started in the foreground."""
+
 
 def pytest_configure() -> None:
-    """Ctrl+C means something, here and in what a test starts: a shell's background job is born deaf to it."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """The same answers here, and in what a test starts: a shell's background job, or one under nohup, ignores some."""
+    for number, handler in ANSWERS:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:
