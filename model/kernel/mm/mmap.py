@@ -201,7 +201,7 @@ class do_mmap(Procedure):
         for file in self.replaced:
             get_file(tx, file)
         abort = not self.enough and self.looks_first(tx)
-        return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages, abort=abort, keeps_files=True))
+        return call(do_vmi_munmap(mm=self.mm, start=self.value, pages=self.pages, abort=abort))
 
     @step
     def mmap_region(self, tx: Transaction) -> Outcome:

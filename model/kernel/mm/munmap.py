@@ -70,8 +70,6 @@ class do_vmi_munmap(Procedure):
     """may_split() has been called."""
     abort: bool = False
     """mmap() asks for memory that there is not: everything stays but the cuts (vms_abort_munmap_vmas, since 6.12)."""
-    keeps_files: bool = False
-    """Whoever calls lets go of the files."""
 
     @step
     def gather_vmas(self, tx: Transaction) -> Outcome:
@@ -161,7 +159,7 @@ class do_vmi_munmap(Procedure):
         """Free the VMAs themselves, and let go of their files: a closed one goes with its last VMA."""
         if (wait := mapping_lock(tx, *(vma.file for vma in self.vmas))) is not None:
             return wait
-        free_vmas(tx, self.mm, self.vmas, fput=not self.keeps_files)
+        free_vmas(tx, self.mm, self.vmas)
         self.mmap_unlock(tx)
         return done()
 
@@ -171,16 +169,15 @@ class do_vmi_munmap(Procedure):
             (up_read if self.downgraded else up_write)(tx, "mmap_lock", self.mm)
 
 
-def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...], *, fput: bool = True) -> None:
+def free_vmas(tx: Transaction, mm: str, vmas: tuple[Vma, ...]) -> None:
     """Free unlinked VMAs. A closed file whose last mapping this was goes, with its pages (remove_vma: fput).
 
-    In the kernel that is when the system call returns (task_work), which matters to mmap() alone: `fput` false.
+    In the kernel that is when the system call returns (task_work), which matters to mmap() alone: it holds the files.
     """
     for vma in vmas:
         if is_vm_hugetlb_page(vma):
             hugetlb_vm_op_close(tx, mm, vma)
         count_close(tx, vma)
         free_vma(tx, mm, vma)
-    if fput:
-        for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
-            release_if_unused(tx, file)
+    for file in dict.fromkeys(vma.file for vma in vmas if vma.file):
+        release_if_unused(tx, file)
