@@ -93,15 +93,15 @@ Waiting = tuple[int, Live, int]
 
 
 class Arrival(NamedTuple):
-    """How a search came to a state: from which other one, by a step of each of some tasks alone, and one more step."""
+    """How a search came to a state: from one that it had kept before, by steps of which each was the only one tried."""
 
     start: int
     movers: tuple[int, ...] = ()
-    """By their numbers, without who made the last step."""
+    """Who made them, by their numbers in `Live`; all but the last step, which is found by where it leads."""
 
 
 class PassedStep(NamedTuple):
-    """A step of a task that went on alone, and where it led."""
+    """A step that was the only one tried, and where it led."""
 
     transition: Transition
     after: int
@@ -254,14 +254,14 @@ class Reduction:
         way: list[Transition] = []
         while packed:
             arrival = self.before[packed]
-            part = self._passed(arrival)
+            part = self.passed(arrival)
             last = part[-1].after if part else arrival.start
             way = [*(step.transition for step in part), Transition(last, self._mover(last, packed)), *way]
             packed = arrival.start
         return way
 
-    def _passed(self, arrival: Arrival) -> list[PassedStep]:
-        """The steps by which one state was left alone, as far as the states that they led to were not kept."""
+    def passed(self, arrival: Arrival) -> list[PassedStep]:
+        """The steps before the last one of an arrival: where they led no state was kept."""
         packed, steps = arrival.start, []
         for number in arrival.movers:
             control, _, actors = self._actors[number]
@@ -294,9 +294,9 @@ class Reduction:
             there.setdefault(actor, set()).add(code)
         again = []
         for packed, arrival in list(self.before.items()):
-            for number, step in enumerate(self._passed(arrival), 1):
+            for number, step in enumerate(self.passed(arrival), 1):
                 if self._somebody_is_at(there, step.after):
-                    self.before[step.after] = Arrival(arrival.start, arrival.movers[: number - 1])
+                    self.before.setdefault(step.after, Arrival(arrival.start, arrival.movers[: number - 1]))
                     again.append(step.after)
             if self._somebody_is_at(there, packed):
                 again.append(packed)
@@ -363,9 +363,9 @@ class Reduction:
     def _follow(self, start: int, live: Live, mover: int) -> tuple[int, list[tuple[int, int]] | None, int | None]:
         """Go on from a state as long as one task goes on alone, to where several must be tried, or nothing can happen.
 
-        Returns that state with the possible steps, each as who makes it, by his number in `live`, and the bits that it
-        turns over; no steps if the search has been there. Where it breaks off, because others wait to be told how far
-        it is, it says who has moved last. `live` is brought up to date.
+        Returns that state with the possible steps, each as who makes it (a number in `live`) and the bits that it turns
+        over; no steps if the search has been there. Where it breaks off, because others wait to be told how far it is,
+        it says who has moved last. `live` is brought up to date.
         """
         before, packed = self.before, start
         movers: list[int] = []
@@ -382,9 +382,11 @@ class Reduction:
                 return packed, moves, None
             mover, turned = moves[0]
             self.transitions += 1
-            packed ^= turned
-            if packed in before or packed in passed:
-                return packed, None, None
+            after = packed ^ turned
+            if after in before or after in passed:
+                self._keep(packed, start, movers)  # what was passed on the way to it is looked at again with it
+                return after, None, None
+            packed = after
             passed.add(packed)
             movers.append(mover)
             broken = len(self.found)

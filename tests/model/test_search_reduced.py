@@ -16,9 +16,10 @@ from model.search.bfs import Property, Search, SearchProgress, explore
 from model.search.code_places import NONE_HELD, CodePlace, Held, later
 from model.search.final_states import is_end
 from model.search.packed import ENTRY, BitLayout
+from model.search.persistent_sets import Live
 from model.search.problem import set_up
 from model.search.read_tracking import Reads, TrackedIndex, tracked_state
-from model.search.reduction import Reduction
+from model.search.reduction import Reduction, Waiting
 from model.search.report import report
 from model.search.strategy import search_scene
 from model.search.touch import Touch
@@ -55,6 +56,30 @@ def test_what_is_too_large_to_count_is_reduced() -> None:
     told = report(*found_in_order(found.search, found.reduction))
     assert told.complete
     assert set(told.verdicts.values()) == {"never"}
+
+
+@pytest.mark.parametrize("name", ["missing-flush", "stale-pin", "stale-get-fork"])
+def test_every_state_that_one_task_has_passed_alone_can_be_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where somebody turns out to have come to a place of which too little was known, none may be forgotten."""
+    seen: set[int] = set()
+    go_on, start_over = Reduction._go_on, Reduction._start_over
+
+    def noted(self: Reduction, live: Live, packed: int, mover: int, turned: int) -> None:
+        seen.add(packed)
+        go_on(self, live, packed, mover, turned)
+
+    def forgotten(self: Reduction) -> list[Waiting]:
+        seen.clear()
+        return start_over(self)
+
+    monkeypatch.setattr(Reduction, "_go_on", noted)
+    monkeypatch.setattr(Reduction, "_start_over", forgotten)
+    found = reduced(set_up(parse((SCENES / f"{name}.pte").read_text(encoding="utf-8"))), symmetry=True)
+    passed = {step.after for arrival in found.before.values() for step in found.passed(arrival)}
+    assert len(found.before) < len(seen)
+    assert seen <= found.before.keys() | passed
 
 
 def found_in_order(search: Search, reduction: Reduction) -> tuple[Search, str, None, Reduction]:
