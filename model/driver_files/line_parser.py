@@ -23,7 +23,7 @@ from model.text.problems import ScriptProblem, did_you_mean
 from model.text.words import LONGEST_NAME, Word, hidden, is_name, number, printable
 
 LONGEST_LINE: Final = 1_000
-NO_USE: Final = "a driver file uses no other: `like NAME` takes over from a driver that comes along"
+NO_USE: Final = "a driver file uses no other: `like NAME` takes over from a bundled driver"
 AFFIXES: Final = ("VM_FAULT_", "VM_", "F_SEAL_")
 """What the kernel's names begin with, and words of driver files do not."""
 SOURCE: Final = "--"

@@ -92,7 +92,9 @@ def _base(like: DriverLine, depth: int) -> DriverText:
     name = like.word_at("NAME")
     if name not in library.bundled():
         hint = did_you_mean(name, library.bundled()) or f": {', '.join(library.bundled())}"
-        raise ScriptError([ScriptProblem(like.line, like.column, f"`like {name}`: no such driver comes along{hint}")])
+        raise ScriptError(
+            [ScriptProblem(like.line, like.column, f"`like {name}`: no bundled driver is called that{hint}")]
+        )
     if depth == MOST_LIKES:
         chain = f"`like {name}`: more than {MOST_LIKES} drivers in a row"
         raise ScriptError([ScriptProblem(like.line, like.column, chain)])

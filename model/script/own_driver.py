@@ -11,6 +11,7 @@ from model.text.problems import ScriptError, ScriptProblem
 
 SHARED_OPS: Final = frozenset({"move", "evict", "invalidate"})
 """Verbs that are operations of drivers."""
+TAKEN: Final = "a bundled driver is called `{name}`: choose another name"
 
 
 def usable(text: str) -> DriverText:
@@ -18,8 +19,7 @@ def usable(text: str) -> DriverText:
     driver = whole(text)
     problems = tuple(clashes(driver))
     if driver.name in library.bundled() and text.strip() != library.text_of(driver.name).strip():
-        taken = f"a driver `{driver.name}` comes along: choose another name"
-        problems = (ScriptProblem(1, 1, taken), *problems)
+        problems = (ScriptProblem(1, 1, TAKEN.format(name=driver.name)), *problems)
     if problems:
         raise ScriptError(problems)
     return driver

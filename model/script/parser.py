@@ -20,7 +20,7 @@ from model.script.operands import (
     Operand,
     Rest,
 )
-from model.script.own_driver import clashes
+from model.script.own_driver import TAKEN, clashes
 from model.script.scope import Scope
 from model.script.verbs import PROPERTIES, VERBS, Verb, op_verb
 from model.text.problems import ScriptError, ScriptProblem, did_you_mean
@@ -189,7 +189,7 @@ class _Line(LineParser):
             return
         known = self.scope.drivers.get(driver.name)
         if driver.name in self.scope.bundled_drivers():
-            self.complain(column, f"a driver `{driver.name}` comes along: choose another name")
+            self.complain(column, TAKEN.format(name=driver.name))
         elif known is not None and known != driver:
             self.complain(column, f"there is another driver `{driver.name}` already")
         for problem in clashes(driver):

@@ -38,16 +38,16 @@ def same_as_everything(scene: SearchProblem) -> tuple[int, int]:
 
 def main(count: int) -> None:
     """Compare random small scenes. AssertionError for one that differs."""
-    every = visited = 0
+    every = kept = 0
     for number, seed in enumerate(random.Random(1).sample(range(10**6), count), 1):
         try:
             all_states, few = same_as_everything(random_search(seed, symmetry=False).scene)
         except AssertionError:
             sys.stdout.write(f"seed {seed} differs\n")
             raise
-        every, visited = every + all_states, visited + few
+        every, kept = every + all_states, kept + few
         if number % 100 == 0 or number == count:
-            sys.stdout.write(f"{number} scenes alike: {every} states, of which {visited} were visited\n")
+            sys.stdout.write(f"{number} scenes alike: {every} states, of which {kept} were kept\n")
 
 
 if __name__ == "__main__":

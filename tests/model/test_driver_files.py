@@ -99,7 +99,7 @@ def test_a_word_in_the_kernels_spelling_is_told_how_it_is_written_here(line: str
         ("vma IO", "1:1: a driver file begins with `driver NAME`, not with `vma`"),
         (
             "driver d\nuse other.driver",
-            "2:1: a driver file uses no other: `like NAME` takes over from a driver that comes along",
+            "2:1: a driver file uses no other: `like NAME` takes over from a bundled driver",
         ),
         (
             "driver d\nop loop:\n  call a\nfunction a:\n  call b\nfunction b:\n  call a",
@@ -112,7 +112,7 @@ def test_a_word_in_the_kernels_spelling_is_told_how_it_is_written_here(line: str
             + "function f6:\nzap",
             "2:1: `a` has more than 2000 steps with those of the lists that it calls",
         ),
-        ("driver d\nlike nobody", "2:1: `like nobody`: no such driver comes along"),
+        ("driver d\nlike nobody", "2:1: `like nobody`: no bundled driver is called that"),
         (
             "driver d\nlock a trylock-retry\nlock b read",
             "2:1: `trylock-retry` is for the only lock that ->fault takes",
@@ -175,7 +175,7 @@ def test_a_driver_that_no_file_describes_and_an_operation_that_it_does_not_have(
         ),
         (f"{one_line(EARLY)}\nbo b 1 exporter=early\nshrnk b", "3:1: unknown command `shrnk`; did you mean `shrink`?"),
         ("use early.driver", "1:1: `use` reads no file here"),
-        ("driver qxl; vma PFNMAP", "1:1: a driver `qxl` comes along: choose another name"),
+        ("driver qxl; vma PFNMAP", "1:1: a bundled driver is called `qxl`: choose another name"),
         ("driver d; op munmap: ; zap", "1:11: the operation `munmap` of `d` has the name of a verb"),
         ("driver d; vam IO", "1:11: `vam` is no field; did you mean `vma`?"),
     ):

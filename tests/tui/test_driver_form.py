@@ -124,7 +124,7 @@ async def test_what_was_filled_in_is_there_again_and_its_move_is_stepped_through
         await user.press("ctrl+n")
         await fill(user, "driver NAME", "qxl")
         await user.press("ctrl+t")
-        assert "a driver `qxl` comes along" in user.seen()
+        assert "a bundled driver is called `qxl`" in user.seen()
         await user.press("escape", "ctrl+n")
         assert "driver qxl" in user.seen()
         await fill(user, "driver NAME", "mover")

@@ -15,7 +15,7 @@ from model.compare.scenes import DriverRow
 from model.driver_files import library
 from model.driver_files.resolve import whole
 from model.engine.config import SETTINGS
-from model.script.own_driver import usable
+from model.script.own_driver import TAKEN, usable
 from model.text.problems import ScriptError, did_you_mean
 from tui.jobs.compare import CellBounds, compared
 from tui.jobs.compare_cache import Answer
@@ -39,7 +39,7 @@ DriverName = Annotated[
     str,
     Field(
         max_length=MOST_SCRIPT,
-        description="the name of a driver that comes along (qxl, vgem, udmabuf …), or the text of a driver file",
+        description="the name of a bundled driver (qxl, vgem, udmabuf …), or the text of a driver file",
     ),
 ]
 Kernel = Annotated[str, Field(description=f"one of {', '.join(SETTINGS['kernel'].values)}")]
@@ -140,10 +140,10 @@ def row_of(driver: str) -> DriverRow:
         return DriverRow((driver.strip(),))
     if not driver.lstrip().startswith("driver "):
         hint = did_you_mean(driver, names) or f": {', '.join(names)}"
-        raise ToolError(f"no such driver comes along, and a text would begin with `driver NAME`{hint}")
+        raise ToolError(f"no bundled driver is called that, and a text would begin with `driver NAME`{hint}")
     name = whole(driver).name
     if name in names:
-        raise ToolError(f"a bundled driver is called `{name}`: choose another name")
+        raise ToolError(TAKEN.format(name=name))
     return DriverRow((usable(driver).name,), text=driver)
 
 
